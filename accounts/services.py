@@ -1,0 +1,68 @@
+"""Public writes of accounts."""
+
+import hashlib
+import hmac
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts import identifiers
+from accounts.models import ApiKey, AuditEvent, Membership, Organization, Plan, Project, User
+from accounts.types import IssuedKey
+
+LAST_USED_GRAIN = timedelta(minutes=1)
+
+
+def digest_key(secret: str) -> str:
+    """HMAC-SHA256 of a key, in hex: a stolen database neither reveals a key nor lets one be tried offline."""
+    return hmac.new(settings.API_KEY_DIGEST_SECRET.encode(), secret.encode(), hashlib.sha256).hexdigest()
+
+
+@transaction.atomic
+def create_organization(*, owner: User, name: str, plan: Plan = Plan.FREE) -> Organization:
+    """An organization with its owner and a default project."""
+    organization = Organization.objects.create(name=name, plan=plan)
+    Membership.objects.create(user=owner, organization=organization, role=Membership.Role.OWNER)
+    Project.objects.create(organization=organization, name="Default project", is_default=True)
+    record_event(organization=organization, actor=owner, action="organization.created", target=organization.pk)
+    return organization
+
+
+@transaction.atomic
+def create_api_key(*, project: Project, name: str, created_by: User | None) -> IssuedKey:
+    """A new key. The secret is in the answer and nowhere else."""
+    secret = identifiers.new_api_key_secret()
+    api_key = ApiKey.objects.create(
+        project=project,
+        name=name,
+        created_by=created_by,
+        digest=digest_key(secret),
+        prefix=secret[: len(identifiers.KEY_PREFIX) + 4],
+        last_four=secret[-4:],
+    )
+    record_event(organization=project.organization, actor=created_by, action="api_key.created", target=api_key.pk)
+    return IssuedKey(api_key=api_key, secret=secret)
+
+
+@transaction.atomic
+def revoke_api_key(*, api_key: ApiKey, revoked_by: User | None) -> bool:
+    """Ends a key for new requests; False if it had ended before."""
+    changed = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    if changed:
+        organization = api_key.project.organization
+        record_event(organization=organization, actor=revoked_by, action="api_key.revoked", target=api_key.pk)
+    return bool(changed)
+
+
+def touch_api_key(*, api_key_id: str) -> None:
+    """Notes that a key was used, at most once a minute: a busy key must not become a busy row."""
+    now = timezone.now()
+    stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_GRAIN)
+    ApiKey.objects.filter(stale, pk=api_key_id).update(last_used_at=now)
+
+
+def record_event(*, organization: Organization, actor: User | None, action: str, target: str) -> None:
+    AuditEvent.objects.create(organization=organization, actor=actor, action=action, target=target)

@@ -1,0 +1,29 @@
+"""Public reads of billing."""
+
+from django.db.models import Q, QuerySet, Sum
+from django.utils import timezone
+
+from billing.exceptions import NoPriceError
+from billing.models import Balance, Journal, Posting, Price
+from billing.types import Funds
+
+
+def get_price(model: str) -> Price:
+    """The version of a model's price in effect now; NoPriceError if there is none."""
+    price = Price.objects.filter(model=model, effective_at__lte=timezone.now()).order_by("-effective_at").first()
+    if price is None:
+        raise NoPriceError(f"Model {model} has no price in effect.")
+    return price
+
+
+def get_funds(organization_id: str) -> Funds:
+    row = Balance.objects.filter(pk=organization_id).values_list("balance_pusd", "held_pusd").first()
+    balance_pusd, held_pusd = row or (0, 0)
+    return Funds(balance_pusd=balance_pusd, held_pusd=held_pusd)
+
+
+def list_journals(organization_id: str) -> QuerySet[Journal]:
+    """An organization's journals, newest first, each with `amount_pusd`: what it added to the balance."""
+    of_customer = Sum("postings__amount_pusd", filter=Q(postings__account=Posting.Account.CUSTOMER))
+    journals = Journal.objects.filter(organization_id=organization_id).annotate(amount_pusd=of_customer)
+    return journals.order_by("-created_at", "-pk")

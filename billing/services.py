@@ -1,0 +1,92 @@
+"""Public writes of billing. Every decision about money is one conditional UPDATE, never a read followed by a write."""
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.models import Organization
+from billing.exceptions import InsufficientBalanceError
+from billing.ledger import open_balance, post_journal
+from billing.models import Balance, Hold, Journal, Posting
+from billing.selectors import get_price
+
+
+@transaction.atomic
+def open_account(*, organization: Organization) -> None:
+    """A balance for a new organization, with the promotional credit that lets it start."""
+    open_balance(organization)
+    post_journal(
+        organization_id=organization.pk,
+        kind=Journal.Kind.PROMOTION,
+        reference=f"sign-up:{organization.pk}",
+        against=Posting.Account.PROMOTIONS,
+        amount_pusd=settings.PROMOTIONAL_CREDIT_PUSD,
+    )
+
+
+@transaction.atomic
+def grant_credit(*, organization: Organization, amount_pusd: int, reference: str) -> bool:
+    """Credit given by staff, once per reference; False when it was given before."""
+    open_balance(organization)
+    return post_journal(
+        organization_id=organization.pk,
+        kind=Journal.Kind.GRANT,
+        reference=reference,
+        against=Posting.Account.PROMOTIONS,
+        amount_pusd=amount_pusd,
+    )
+
+
+@transaction.atomic
+def place_hold(
+    *, request_id: str, organization_id: str, model: str, prompt_tokens: int, max_completion_tokens: int
+) -> Hold:
+    """Sets aside the most that a request can cost, at today's price.
+
+    Raises InsufficientBalanceError when the balance does not cover it, NoPriceError for an unpriced model.
+    """
+    price = get_price(model)
+    amount_pusd = prompt_tokens * price.input_pusd + max_completion_tokens * price.output_pusd
+    covered = Balance.objects.filter(pk=organization_id, balance_pusd__gte=F("held_pusd") + amount_pusd)
+    if not covered.update(held_pusd=F("held_pusd") + amount_pusd):
+        raise InsufficientBalanceError
+    return Hold.objects.create(
+        request_id=request_id, organization_id=organization_id, price=price, amount_pusd=amount_pusd
+    )
+
+
+@transaction.atomic
+def settle_hold(*, request_id: str, prompt_tokens: int, completion_tokens: int) -> int | None:
+    """Charges what was used, at the price of the hold, and frees the rest; once.
+
+    Returns the cost in picodollars, or None when the hold had been closed before: then nothing changed.
+    """
+    hold = _close_hold(request_id, Hold.State.SETTLED)
+    if hold is None:
+        return None
+    cost_pusd = prompt_tokens * hold.price.input_pusd + completion_tokens * hold.price.output_pusd
+    if cost_pusd:
+        post_journal(
+            organization_id=hold.organization_id,
+            kind=Journal.Kind.USAGE,
+            reference=request_id,
+            against=Posting.Account.REVENUE,
+            amount_pusd=-cost_pusd,
+        )
+    return cost_pusd
+
+
+@transaction.atomic
+def release_hold(*, request_id: str) -> bool:
+    """Frees a hold without charging; False when it had been closed before."""
+    return _close_hold(request_id, Hold.State.RELEASED) is not None
+
+
+def _close_hold(request_id: str, state: Hold.State) -> Hold | None:
+    is_open = Hold.objects.filter(pk=request_id, state=Hold.State.OPEN)
+    if not is_open.update(state=state, closed_at=timezone.now()):
+        return None
+    hold = Hold.objects.select_related("price").get(pk=request_id)
+    Balance.objects.filter(pk=hold.organization_id).update(held_pusd=F("held_pusd") - hold.amount_pusd)
+    return hold

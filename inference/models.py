@@ -1,0 +1,123 @@
+"""Models that are served, jobs that ran on them, and the limits that hold for an organization."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.identifiers import random_text
+from accounts.models import ApiKey, Organization, Project
+
+ID_LENGTH = 24
+
+
+def new_request_id() -> str:
+    return f"req_{random_text(ID_LENGTH)}"
+
+
+class LanguageModel(models.Model):
+    """A model that requests may name. Its weights lie in a folder of this name under the models directory."""
+
+    id = models.CharField(primary_key=True, max_length=100)
+    display_name = models.CharField(max_length=150)
+    description = models.TextField(blank=True)
+    owned_by = models.CharField(max_length=100, default="lpu-console")
+    context_window = models.PositiveIntegerField("context window, tokens")
+    default_max_completion_tokens = models.PositiveIntegerField(
+        default=512, help_text="Reserved for a request that does not say how much it may produce."
+    )
+    is_active = models.BooleanField("active", default=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = "model"
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def queue(self) -> str:
+        return f"model.{self.id}"
+
+
+class RateLimit(models.Model):
+    """Limits of one organization, for every model, instead of its plan's."""
+
+    organization = models.OneToOneField(Organization, on_delete=models.CASCADE, related_name="rate_limit")
+    rpm = models.PositiveIntegerField("requests per minute")
+    rpd = models.PositiveIntegerField("requests per day")
+    tpm = models.PositiveIntegerField("tokens per minute")
+    tpd = models.PositiveBigIntegerField("tokens per day")
+
+    def __str__(self) -> str:
+        return f"Limits of {self.organization_id}"
+
+
+class Job(models.Model):
+    """One chat completion, from admission to settlement. Neither the prompt nor the answer is ever in this row."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        COMPLETED = "completed"
+        CANCELLED = "cancelled"
+        FAILED = "failed"
+
+    ACTIVE: ClassVar[tuple[str, ...]] = (State.QUEUED, State.RUNNING)
+
+    class Source(models.TextChoices):
+        API = "api", "API"
+        PLAYGROUND = "playground"
+
+    id = models.CharField(primary_key=True, max_length=40, default=new_request_id, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="jobs")
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="jobs")
+    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, related_name="jobs")
+    model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="jobs")
+    source = models.CharField(max_length=12, choices=Source.choices, default=Source.API)
+    is_stream = models.BooleanField("streamed", default=False)
+
+    temperature = models.FloatField()
+    top_p = models.FloatField()
+    seed = models.BigIntegerField()
+    max_completion_tokens = models.PositiveIntegerField()
+    prompt_tokens = models.PositiveIntegerField()
+
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    # Opens the payload in Redis; cleared at settlement, after which nothing can read it.
+    payload_key = models.BinaryField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    enqueued_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, editable=False)
+    first_token_at = models.DateTimeField(null=True, editable=False)
+    finished_at = models.DateTimeField(null=True, editable=False)
+
+    completion_tokens = models.PositiveIntegerField(default=0)
+    cost_pusd = models.BigIntegerField(default=0)
+    finish_reason = models.CharField(max_length=20, blank=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    chips = models.PositiveIntegerField(default=0)
+    cycles = models.BigIntegerField(default=0)
+    emulated_seconds = models.FloatField(default=0.0)
+    program_hash = models.CharField(max_length=80, blank=True)
+    timing_mode = models.CharField(max_length=20, blank=True)
+
+    class Meta:
+        indexes = (
+            models.Index(fields=["organization", "-created_at"], name="job_by_organization"),
+            models.Index(fields=["created_at"], name="job_by_time"),
+            models.Index(fields=["enqueued_at"], condition=Q(state__in=("queued", "running")), name="job_active"),
+        )
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def completion_id(self) -> str:
+        return f"chatcmpl-{self.id.removeprefix('req_')}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in self.ACTIVE

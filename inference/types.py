@@ -1,0 +1,68 @@
+"""Values of the job path."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One validated chat completion request. `None` means that the caller did not say."""
+
+    model: str
+    messages: tuple[Message, ...]
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = field(default=(), repr=False)
+    max_completion_tokens: int | None = None
+    is_stream: bool = False
+    include_usage: bool = False
+    service_tier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobHandle:
+    """What a reader of a job's stream needs. The key opens the payload, so it stays out of `repr`."""
+
+    request_id: str
+    model: str
+    seed: int
+    created_at_s: int
+    payload_key: bytes = field(repr=False)
+
+    @property
+    def completion_id(self) -> str:
+        return f"chatcmpl-{self.request_id.removeprefix('req_')}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """One sampled token; its text may be empty."""
+
+    index: int
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EndEvent:
+    """The end of a job, after it was settled. Times are wall-clock seconds; `emulated` is the x_lpu object."""
+
+    state: str
+    finish_reason: str
+    error_code: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_pusd: int
+    queue_time: float
+    prompt_time: float
+    completion_time: float
+    emulated: dict[str, str | int | float]
+
+
+JobEvent = TokenEvent | EndEvent
