@@ -6,7 +6,6 @@ from typing import Any
 import dj_database_url
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
-from kombu import Queue
 
 from config.environment import (
     read_data_dir,
@@ -121,22 +120,19 @@ else:
 # --- Redis and Celery ---------------------------------------------------------------------------------------------------
 REDIS_URL = read_text("REDIS_URL", "redis://127.0.0.1:6379/0")
 REDIS_KEY_PREFIX = "lpu:"
-# The queues of the models that ship; a worker that serves others names them all.
-SERVED_QUEUES = read_list("LPU_QUEUES") or ["model.lpu-demo", "model.null-16"]
+# The models that this machine's workers serve, each from a queue of its own; all active ones when nothing is said.
+SERVED_MODELS = read_list("LPU_SERVED_MODELS")
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "periodic"
-CELERY_TASK_QUEUES = [Queue("periodic"), *(Queue(name) for name in SERVED_QUEUES)]
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
-    # Expiring sweeps keep a stopped worker from finding hours of them waiting.
-    "sweep-jobs": {"task": "inference.sweep_jobs", "schedule": 2.0, "options": {"expires": 2}},
     "store-weekly-report": {"task": "console.store_weekly_report", "schedule": crontab("0", "6", "1")},
 }
 
@@ -225,7 +221,7 @@ PLAN_LIMITS = {
     "enterprise": {"rpm": 10_000, "rpd": 5_000_000, "tpm": 2_500_000, "tpd": 1_000_000_000},
 }
 PROMOTIONAL_CREDIT_PUSD = 1_000_000_000_000  # 1 USD
-JOB_LEASE_MS = 5_000
+JOB_LEASE_MS = 3_000  # renewed every second; a worker that misses three is taken for dead
 JOB_DEADLINE_S = 600
 
 # --- Stripe: without a key, payments are not configured and the pages say so ---------------------------------------------
