@@ -1,6 +1,7 @@
 """Values of the job path."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 
@@ -67,3 +68,28 @@ class EndEvent:
 
 
 JobEvent = TokenEvent | EndEvent
+
+BucketWidth = Literal["1m", "1h", "1d"]
+UsageGroup = Literal["model", "project_id", "api_key_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """Billed requests of one bucket. What `group_by` does not name is None, and so is the key of the playground."""
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_pusd: int
+    model: str | None = None
+    project_id: str | None = None
+    api_key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageBucket:
+    """Usage of jobs created from `start_at` (inclusive) to `end_at` (exclusive); no rows where there were no jobs."""
+
+    start_at: datetime
+    end_at: datetime
+    rows: list[UsageRow]

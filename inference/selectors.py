@@ -1,0 +1,105 @@
+"""Public reads of inference: the models that are served, and what was used of them."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Case, Count, F, Q, QuerySet, Sum, When
+from django.db.models.functions import TruncDay, TruncHour, TruncMinute
+
+from inference.models import Job, LanguageModel
+from inference.types import BucketWidth, UsageBucket, UsageGroup, UsageRow
+
+NULL_MODEL = "null-16"
+BUCKET_WIDTHS: dict[BucketWidth, timedelta] = {
+    "1m": timedelta(minutes=1),
+    "1h": timedelta(hours=1),
+    "1d": timedelta(days=1),
+}
+TRUNCATIONS = {"1m": TruncMinute, "1h": TruncHour, "1d": TruncDay}
+GROUP_COLUMNS: dict[UsageGroup, str] = {"model": "model_id", "project_id": "project_id", "api_key_id": "api_key_id"}
+# A fault bills nothing, so a failed job is no usage: these are the jobs whose cost stands in the ledger.
+BILLED = Q(state__in=(Job.State.COMPLETED, Job.State.CANCELLED))
+
+
+def list_models() -> list[LanguageModel]:
+    """The models that requests may name, the default first, then by name."""
+    default_first = Case(When(pk=settings.DEFAULT_MODEL, then=0), default=1)
+    return list(_served_models().order_by(default_first, "pk"))
+
+
+def get_model(model_id: str) -> LanguageModel | None:
+    return _served_models().filter(pk=model_id).first()
+
+
+def _served_models() -> QuerySet[LanguageModel]:
+    models = LanguageModel.objects.filter(is_active=True)
+    return models if settings.SERVES_NULL_MODEL else models.exclude(pk=NULL_MODEL)
+
+
+def floor_to_bucket(at: datetime, bucket_width: BucketWidth) -> datetime:
+    """The UTC boundary at or before `at`."""
+    width_s = BUCKET_WIDTHS[bucket_width] // timedelta(seconds=1)
+    return datetime.fromtimestamp(int(at.timestamp()) // width_s * width_s, UTC)
+
+
+def list_usage(
+    *,
+    organization_id: str,
+    start_at: datetime,
+    end_at: datetime,
+    bucket_width: BucketWidth,
+    group_by: Sequence[UsageGroup] = (),
+    project_ids: Sequence[str] = (),
+    models: Sequence[str] = (),
+    api_key_ids: Sequence[str] = (),
+) -> list[UsageBucket]:
+    """Billed usage from `start_at` (inclusive) to `end_at` (exclusive), oldest first; an empty filter means all.
+
+    Buckets lie on UTC boundaries; the first and the last are cut to the range asked for, so that their sum is exactly
+    that range. A job counts where it was created, once it has ended. One query, whatever the number of buckets.
+    """
+    jobs = Job.objects.filter(BILLED, organization_id=organization_id, created_at__gte=start_at, created_at__lt=end_at)
+    filters = {"project_id__in": project_ids, "model_id__in": models, "api_key_id__in": api_key_ids}
+    jobs = jobs.filter(**{lookup: list(values) for lookup, values in filters.items() if values})
+    rows = _rows_by_bucket(jobs, bucket_width, group_by)
+    return [
+        UsageBucket(start_at=max(start, start_at), end_at=min(end, end_at), rows=rows[start])
+        for start, end in _boundaries(start_at, end_at, bucket_width)
+    ]
+
+
+def _boundaries(start_at: datetime, end_at: datetime, bucket_width: BucketWidth) -> Iterator[tuple[datetime, datetime]]:
+    width = BUCKET_WIDTHS[bucket_width]
+    start = floor_to_bucket(start_at, bucket_width)
+    while start < end_at:
+        yield start, start + width
+        start += width
+
+
+def _rows_by_bucket(
+    jobs: QuerySet[Job], bucket_width: BucketWidth, group_by: Sequence[UsageGroup]
+) -> defaultdict[datetime, list[UsageRow]]:
+    columns = [GROUP_COLUMNS[group] for group in group_by]
+    bucket = TRUNCATIONS[bucket_width]("created_at", tzinfo=UTC)
+    totals = jobs.values(*columns, bucket=bucket).annotate(
+        requests=Count("pk"),
+        prompts=Sum("prompt_tokens"),
+        completions=Sum("completion_tokens"),
+        cost=Sum("cost_pusd"),
+    )
+    rows: defaultdict[datetime, list[UsageRow]] = defaultdict(list)
+    # Named explicitly, because SQLite and PostgreSQL disagree about where NULL sorts.
+    order = [F(column).asc(nulls_last=True) for column in columns]
+    for total in totals.order_by("bucket", *order):
+        rows[total["bucket"]].append(
+            UsageRow(
+                requests=total["requests"],
+                prompt_tokens=total["prompts"],
+                completion_tokens=total["completions"],
+                cost_pusd=total["cost"],
+                **{group: total[GROUP_COLUMNS[group]] for group in group_by},
+            )
+        )
+    return rows
