@@ -12,7 +12,7 @@ from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallab
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
 
-API_PREFIXES = ("/v1/", "/openai/v1/")
+API_PREFIXES = ("/v1/", "/openai/v1/", "/healthz", "/readyz")
 
 
 class ApiHandler(ASGIHandler):

@@ -86,7 +86,11 @@ def _max_completion_tokens(model: LanguageModel, chat: ChatRequest, prompt_token
     room = model.context_window - prompt_tokens
     asked = chat.max_completion_tokens
     if room < (asked or 1):
-        resulted = f"{prompt_tokens + asked} tokens ({prompt_tokens} in the messages, {asked} in the completion)" if asked else f"{prompt_tokens} tokens"
+        resulted = (
+            f"{prompt_tokens + asked} tokens ({prompt_tokens} in the messages, {asked} in the completion)"
+            if asked
+            else f"{prompt_tokens} tokens"
+        )
         message = (
             f"This model's maximum context length is {model.context_window} tokens. However, you requested {resulted}. "
             "Please reduce the length of the messages or completion."

@@ -85,7 +85,11 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _UnsupportedFields = msgspec.defstruct(
-    "_UnsupportedFields", [(name, Any, UNSET) for name in UNSUPPORTED], bases=(_Body,), forbid_unknown_fields=True, kw_only=True
+    "_UnsupportedFields",
+    [(name, Any, UNSET) for name in UNSUPPORTED],
+    bases=(_Body,),
+    forbid_unknown_fields=True,
+    kw_only=True,
 )
 _decoder = msgspec.json.Decoder(_UnsupportedFields)
 

@@ -84,9 +84,7 @@ def _end_job(request_id: str, state: Job.State, *, usage: Usage | None, **fields
         if job.api_key_id:
             touch_api_key(api_key_id=job.api_key_id)
     used_tokens = job.prompt_tokens + job.completion_tokens if usage else 0
-    correct_tokens(
-        organization_id=job.organization_id, model=job.model_id, request_id=job.pk, tokens=used_tokens
-    )
+    correct_tokens(organization_id=job.organization_id, model=job.model_id, request_id=job.pk, tokens=used_tokens)
     return True
 
 

@@ -1,5 +1,14 @@
 """Routes of the API, served under `/v1` and `/openai/v1` alike."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-api_patterns: list[URLPattern] = []
+from inference.views.api import unknown_url
+from inference.views.chat import chat_completions
+from inference.views.models import model, models
+
+api_patterns: list[URLPattern] = [
+    path("chat/completions", chat_completions, name="chat-completions"),
+    path("models", models, name="models"),
+    path("models/<path:model_id>", model, name="model"),
+    path("<path:path>", unknown_url),
+]
