@@ -17,7 +17,7 @@ def fingerprint(program_hash: str) -> str:
 
 
 def usage_of(ending: EndEvent) -> dict[str, Any]:
-    """Token counts, and wall-clock seconds as the client met them; total is prompt and completion, without the queue."""
+    """Token counts, and wall-clock seconds; the total is prompt and completion, without the queue."""
     return {
         "prompt_tokens": ending.prompt_tokens,
         "completion_tokens": ending.completion_tokens,
@@ -77,7 +77,7 @@ class CompletionWriter:
         return events + DONE
 
     def fault_chunks(self, fault: ApiError) -> bytes:
-        """The end of a stream that failed after it began: Groq's `x_groq.error`, and the envelope that OpenAI's SDK raises."""
+        """How a stream fails after it began: Groq's `x_groq.error`, and the envelope that both SDKs raise."""
         chunk = self._chunk({}, None)
         chunk["x_groq"] = {"id": self._handle.request_id, "error": fault.message}
         chunk.update(fault.as_body())

@@ -1,7 +1,7 @@
 """Database work of async views, on a few threads that keep their connections.
 
 Django gives every async request a thread and a connection of its own; opening both costs more than the queries of a
-chat completion. These threads are as many as the database can use at once, and the queue before them is the back-pressure.
+chat completion. These threads are as many as the database can use at once; the queue before them is back-pressure.
 """
 
 import asyncio

@@ -50,7 +50,7 @@ def _attempt(job: Job) -> None:
 
 
 def _log_fault(job: Job, error: Exception) -> None:
-    """Where it failed, without the error's own words: those may quote a prompt. A checkpoint's fault says what is wrong."""
+    """Where it failed, without the error's own words, which may quote a prompt; a checkpoint's fault says why."""
     reason = str(error) if isinstance(error, CheckpointError) else ""
     place = "".join(traceback.format_tb(error.__traceback__))
     logger.error("Job %s on %s failed: %s %s\n%s", job.pk, job.model_id, type(error).__name__, reason, place)

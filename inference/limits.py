@@ -139,9 +139,10 @@ def _limit_reached(caller: Caller, model: str, standing: Standing, tokens: int) 
     index = standing.refused_by or 0
     kind, dimension = DIMENSIONS[index]
     limit = (standing.limits.rpm, standing.limits.rpd, standing.limits.tpm, standing.limits.tpd)[index]
+    requested = 1 if kind == "requests" else tokens
     message = (
-        f"Rate limit reached for model `{model}` in organization `{caller.organization_id}` service tier `on_demand` on "
-        f"{dimension}: Limit {limit}, Used {standing.used}, Requested {1 if kind == 'requests' else tokens}. "
+        f"Rate limit reached for model `{model}` in organization `{caller.organization_id}` service tier "
+        f"`on_demand` on {dimension}: Limit {limit}, Used {standing.used}, Requested {requested}. "
         f"Please try again in {format_duration(standing.wait_ms)}."
     )
     headers = {"retry-after": str(math.ceil(standing.wait_ms / 1000)), **standing.as_headers()}

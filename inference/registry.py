@@ -1,4 +1,4 @@
-"""The models of this process: tokenizers where prompts are counted, weights where they are computed. Loaded once each."""
+"""The models of this process: tokenizers where prompts are counted, weights where they run. Loaded once each."""
 
 from functools import cache
 from threading import Lock

@@ -1,4 +1,4 @@
-"""From the body of a request to a frozen ChatRequest. Every parameter is honoured or refused by name; none is ignored."""
+"""From a request's body to a frozen ChatRequest. Every parameter is honoured or refused by name; none is ignored."""
 
 import re
 from typing import Annotated, Any, Literal

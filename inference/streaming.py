@@ -1,4 +1,4 @@
-"""Reading a job's stream: tokens as they are made, then the ending from the job's row. Leaving early cancels the job."""
+"""Reading a job's stream: tokens as they come, then the ending from the job's row. Leaving early cancels the job."""
 
 import asyncio
 from base64 import urlsafe_b64encode
@@ -71,8 +71,8 @@ async def _read_stream(handle: JobHandle) -> AsyncIterator[JobEvent]:
     while True:
         answer = await redis.xread({key: last}, block=BLOCK_MS)
         entries = answer[0][1] if answer else []
-        for last, fields in entries:
-            sealed = fields[FIELD]
+        for entry_id, fields in entries:
+            last, sealed = entry_id, fields[FIELD]
             if not sealed:
                 break
             for event in _open_tokens(handle, sealed):

@@ -51,7 +51,7 @@ def end_stream(*, request_id: str) -> None:
 
 
 class StreamWriter:
-    """Appends tokens to a job's stream, goes on where an earlier worker stopped, and sees whether the client is gone."""
+    """Appends tokens to a job's stream, goes on where an earlier worker stopped, and sees that the client is gone."""
 
     def __init__(self, *, request_id: str, key: bytes, program_hash: str) -> None:
         self._request_id = request_id
