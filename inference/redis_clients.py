@@ -5,25 +5,46 @@ from functools import cache
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from redis import Redis
+from redis import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool as AsyncBlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 
-_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRedis] = WeakKeyDictionary()
+COMMAND_CONNECTIONS = 32  # callers beyond these wait for one, as they would wait for Redis itself
+STREAM_CONNECTIONS = 10_000  # a reader that waits for tokens keeps its connection: as many as streams may be open
+WAIT_S = 10
+CONNECT_S = 5
+
+_commands: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRedis] = WeakKeyDictionary()
+_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRedis] = WeakKeyDictionary()
 
 
 @cache
 def get_redis() -> Redis:
     """The client that threads share; answers are bytes."""
-    return Redis.from_url(settings.REDIS_URL, socket_connect_timeout=5, health_check_interval=30)
+    pool = BlockingConnectionPool.from_url(
+        settings.REDIS_URL, max_connections=COMMAND_CONNECTIONS, timeout=WAIT_S, socket_connect_timeout=CONNECT_S
+    )
+    return Redis(connection_pool=pool)
 
 
 def get_async_redis() -> AsyncRedis:
-    """The client of the running event loop: a connection belongs to the loop that opened it."""
+    """The running event loop's client for quick commands: a connection belongs to the loop that made it."""
+    return _client(_commands, COMMAND_CONNECTIONS)
+
+
+def get_stream_redis() -> AsyncRedis:
+    """The running event loop's client for reads that wait."""
+    return _client(_readers, STREAM_CONNECTIONS)
+
+
+def _client(clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRedis], max_connections: int) -> AsyncRedis:
     loop = asyncio.get_running_loop()
-    client = _by_loop.get(loop)
+    client = clients.get(loop)
     if client is None:
-        client = AsyncRedis.from_url(settings.REDIS_URL, socket_connect_timeout=5, health_check_interval=30)
-        _by_loop[loop] = client
+        pool = AsyncBlockingConnectionPool.from_url(
+            settings.REDIS_URL, max_connections=max_connections, timeout=WAIT_S, socket_connect_timeout=CONNECT_S
+        )
+        client = clients[loop] = AsyncRedis(connection_pool=pool)
     return client
 
 

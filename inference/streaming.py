@@ -12,7 +12,7 @@ from django.utils.crypto import salted_hmac
 
 from inference.database import on_database
 from inference.payloads import PayloadError, open_entry
-from inference.redis_clients import get_async_redis
+from inference.redis_clients import get_async_redis, get_stream_redis
 from inference.selectors import get_ending
 from inference.streams import FIELD, cancel_key, stream_key
 from inference.types import EndEvent, JobEvent, JobHandle, TokenEvent
@@ -67,7 +67,7 @@ def _fernet(organization_id: str) -> Fernet:
 
 
 async def _read_stream(handle: JobHandle) -> AsyncIterator[JobEvent]:
-    redis, key, last = get_async_redis(), stream_key(handle.request_id), b"0"
+    redis, key, last = get_stream_redis(), stream_key(handle.request_id), b"0"
     while True:
         answer = await redis.xread({key: last}, block=BLOCK_MS)
         entries = answer[0][1] if answer else []
