@@ -55,7 +55,7 @@ async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -
         handle = await on_database(
             _reserve_and_enqueue, request_id, caller, model, chat, prompt_ids, max_completion_tokens, source
         )
-    except ApiError:
+    except BaseException:
         await give_back_request(caller=caller, model=model.pk, request_id=request_id)
         raise
     return Submission(handle=handle, standing=standing)
