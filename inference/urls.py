@@ -1,5 +1,9 @@
 """Routes of the API, served under `/v1` and `/openai/v1` alike."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-api_patterns: list[URLPattern] = []
+from inference.views.usage import CompletionsUsage
+
+api_patterns: list[URLPattern] = [
+    path("organization/usage/completions", CompletionsUsage.as_view(), name="usage-completions"),
+]
