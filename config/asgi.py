@@ -5,14 +5,13 @@ import os
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 import django
-
-django.setup(set_prefix=False)
-
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.exception import convert_exception_to_response
 
-API_PREFIXES = ("/v1/", "/openai/v1/")
+django.setup(set_prefix=False)
+
+API_PREFIXES = ("/v1/", "/openai/v1/", "/healthz", "/readyz")
 
 
 class ApiHandler(ASGIHandler):

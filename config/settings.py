@@ -6,7 +6,6 @@ from typing import Any
 import dj_database_url
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
-from kombu import Queue
 
 from config.environment import (
     read_data_dir,
@@ -26,7 +25,7 @@ PUBLIC_URL = read_text("LPU_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 
 # --- Security ---------------------------------------------------------------------------------------------------------
 SECRET_KEY = read_secret_key(ENVIRONMENT, DATA_DIR)
-# API keys are stored as HMACs under this secret; apart from SECRET_KEY so that sessions can be rotated without ending keys.
+# API keys are stored as HMACs under this secret, apart from SECRET_KEY: rotating sessions must not end keys.
 API_KEY_DIGEST_SECRET = read_text("LPU_KEY_DIGEST_SECRET", SECRET_KEY)
 DEBUG = read_flag("LPU_DEBUG") and not IS_PRODUCTION
 ALLOWED_HOSTS = read_list("LPU_ALLOWED_HOSTS") or (
@@ -118,25 +117,22 @@ else:
         }
     }
 
-# --- Redis and Celery ---------------------------------------------------------------------------------------------------
+# --- Redis and Celery -------------------------------------------------------------------------------------------------
 REDIS_URL = read_text("REDIS_URL", "redis://127.0.0.1:6379/0")
 REDIS_KEY_PREFIX = "lpu:"
-# The queues of the models that ship; a worker that serves others names them all.
-SERVED_QUEUES = read_list("LPU_QUEUES") or ["model.lpu-demo", "model.null-16"]
+# The models that this machine's workers serve, each from a queue of its own; all active ones when nothing is said.
+SERVED_MODELS = read_list("LPU_SERVED_MODELS")
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "periodic"
-CELERY_TASK_QUEUES = [Queue("periodic"), *(Queue(name) for name in SERVED_QUEUES)]
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
-    # Expiring sweeps keep a stopped worker from finding hours of them waiting.
-    "sweep-jobs": {"task": "inference.sweep_jobs", "schedule": 2.0, "options": {"expires": 2}},
     "store-weekly-report": {"task": "console.store_weekly_report", "schedule": crontab("0", "6", "1")},
 }
 
@@ -176,7 +172,7 @@ EMAIL_USE_TLS = read_flag("LPU_SMTP_TLS")
 EMAIL_FILE_PATH = MAIL_DIR
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if IS_PRODUCTION else 'filebased'}.EmailBackend"
 
-# --- Sessions and caches: no extra service, shared by every process -----------------------------------------------------
+# --- Sessions and caches: no extra service, shared by every process ---------------------------------------------------
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 CACHES = {
     "default": {
@@ -201,7 +197,7 @@ STORAGES = {
     },
 }
 
-# --- The API ------------------------------------------------------------------------------------------------------------
+# --- The API ----------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["inference.views.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -212,7 +208,7 @@ REST_FRAMEWORK = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 
-# --- Models and plans -----------------------------------------------------------------------------------------------------
+# --- Models and plans -------------------------------------------------------------------------------------------------
 MODELS_DIR = Path(read_text("LPU_MODELS_DIR", str(BASE_DIR / "models")))
 DEFAULT_MODEL = "lpu-demo"
 SERVES_NULL_MODEL = read_flag("LPU_NULL_MODEL")
@@ -225,15 +221,15 @@ PLAN_LIMITS = {
     "enterprise": {"rpm": 10_000, "rpd": 5_000_000, "tpm": 2_500_000, "tpd": 1_000_000_000},
 }
 PROMOTIONAL_CREDIT_PUSD = 1_000_000_000_000  # 1 USD
-JOB_LEASE_MS = 5_000
+JOB_LEASE_MS = 3_000  # renewed every second; a worker that misses three is taken for dead
 JOB_DEADLINE_S = 600
 
-# --- Stripe: without a key, payments are not configured and the pages say so ---------------------------------------------
+# --- Stripe: without a key, payments are not configured and the pages say so ------------------------------------------
 STRIPE_SECRET_KEY = read_text("STRIPE_SECRET_KEY")
 STRIPE_WEBHOOK_SECRET = read_text("STRIPE_WEBHOOK_SECRET")
 STRIPE_API_BASE = read_text("STRIPE_API_BASE")
 
-# --- Logs: to standard error, with API keys and bearer tokens struck out --------------------------------------------------
+# --- Logs: to standard error, with API keys and bearer tokens struck out ----------------------------------------------
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -4,10 +4,13 @@ from django.contrib import admin
 from django.urls import include, path
 
 from inference.urls import api_patterns
+from inference.views.health import healthz, readyz
 
 urlpatterns = [
     path("v1/", include((api_patterns, "v1"))),
     path("openai/v1/", include((api_patterns, "openai-v1"))),
+    path("healthz", healthz),
+    path("readyz", readyz),
     path("admin/", admin.site.urls),
     path("", include("console.urls")),
 ]

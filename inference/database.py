@@ -1,0 +1,32 @@
+"""Database work of async views, on a few threads that keep their connections.
+
+Django gives every async request a thread and a connection of its own; opening both costs more than the queries of a
+chat completion. These threads are as many as the database can use at once; the queue before them is back-pressure.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from django.db import InterfaceError, OperationalError, connection
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+THREADS = 4
+_executor = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="database")
+
+
+async def on_database(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Runs `work` on a database thread. A connection that broke is dropped, so that the next call opens a fresh one."""
+    return await asyncio.get_running_loop().run_in_executor(_executor, partial(_run, work, *args, **kwargs))
+
+
+def _run(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    try:
+        return work(*args, **kwargs)
+    except (InterfaceError, OperationalError):
+        connection.close()
+        raise
