@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 ALIVE_MS = 5_000
+PULSE = "pulse"
 
 _stopping = threading.Event()
 
@@ -52,12 +53,15 @@ def serve_models(sender: str, instance: Any, **kwargs: Any) -> None:
 @worker_ready.connect
 def start_pulse(sender: Any, **kwargs: Any) -> None:
     _stopping.clear()
-    threading.Thread(target=_beat, args=(str(sender.hostname),), name="pulse", daemon=True).start()
+    threading.Thread(target=_beat, args=(str(sender.hostname),), name=PULSE, daemon=True).start()
 
 
 @worker_shutdown.connect
 def stop_pulse(**kwargs: Any) -> None:
     _stopping.set()
+    for thread in threading.enumerate():
+        if thread.name == PULSE:
+            thread.join(timeout=BEAT_S)
 
 
 def _beat(worker: str) -> None:
