@@ -1,20 +1,12 @@
 """Rows that most tests start from."""
 
-from pathlib import Path
-
 import pytest
-from django.conf import settings
 
 from accounts.models import Organization, Project, User
 from accounts.selectors import get_default_project
 from accounts.services import create_api_key
 from accounts.types import IssuedKey
 from console.sign_up import set_up_organization
-
-
-def pytest_configure() -> None:
-    # WhiteNoise warns of a static folder that is not there, and here warnings are errors.
-    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
 
 @pytest.fixture
