@@ -1,5 +1,7 @@
 """Public reads of billing."""
 
+from datetime import datetime
+
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
@@ -20,6 +22,17 @@ def get_funds(organization_id: str) -> Funds:
     row = Balance.objects.filter(pk=organization_id).values_list("balance_pusd", "held_pusd").first()
     balance_pusd, held_pusd = row or (0, 0)
     return Funds(balance_pusd=balance_pusd, held_pusd=held_pusd)
+
+
+def get_revenue_pusd(*, start_at: datetime, end_at: datetime) -> int:
+    """What usage journals written from `start_at` (inclusive) to `end_at` (exclusive) earned, in picodollars."""
+    revenue = Posting.objects.filter(
+        account=Posting.Account.REVENUE,
+        journal__kind=Journal.Kind.USAGE,
+        journal__created_at__gte=start_at,
+        journal__created_at__lt=end_at,
+    )
+    return revenue.aggregate(total=Sum("amount_pusd"))["total"] or 0
 
 
 def list_journals(organization_id: str) -> QuerySet[Journal]:
