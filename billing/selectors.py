@@ -1,5 +1,6 @@
 """Public reads of billing."""
 
+from django.conf import settings
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
@@ -14,6 +15,10 @@ def get_price(model: str) -> Price:
     if price is None:
         raise NoPriceError(f"Model {model} has no price in effect.")
     return price
+
+
+def can_take_payments() -> bool:
+    return bool(settings.STRIPE_SECRET_KEY)
 
 
 def get_funds(organization_id: str) -> Funds:
