@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
@@ -16,6 +17,10 @@ def get_price(model: str) -> Price:
     if price is None:
         raise NoPriceError(f"Model {model} has no price in effect.")
     return price
+
+
+def can_take_payments() -> bool:
+    return bool(settings.STRIPE_SECRET_KEY)
 
 
 def get_funds(organization_id: str) -> Funds:
