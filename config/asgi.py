@@ -1,6 +1,7 @@
 """The ASGI application: pages through Django's full middleware, the API through a short path of its own."""
 
 import os
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -21,17 +22,18 @@ class ApiHandler(ASGIHandler):
     """Django's request handler without middleware: API requests carry a key, not a session, a form or a page."""
 
     def load_middleware(self, is_async: bool = False) -> None:
-        self._view_middleware = []
-        self._template_response_middleware = []
-        self._exception_middleware = []
-        self._middleware_chain = convert_exception_to_response(self._get_response_async)
+        # Django's stubs know none of these names; its own `load_middleware` sets the same ones.
+        this: Any = self
+        this._view_middleware = this._template_response_middleware = this._exception_middleware = []
+        this._middleware_chain = convert_exception_to_response(this._get_response_async)
 
     async def get_response_async(self, request: HttpRequest) -> HttpResponseBase:
         """As Django's own, without the log line that it writes, on a thread, for every answer from 400 up."""
         set_urlconf(settings.ROOT_URLCONF)
-        response: HttpResponseBase = await self._middleware_chain(request)
+        this: Any = self
+        response = await this._middleware_chain(request)
         response._resource_closers.append(request.close)
-        return response
+        return cast(HttpResponseBase, response)
 
 
 pages: ASGI3Application = ASGIHandler()  # type: ignore[assignment]

@@ -45,7 +45,7 @@ class CompletionWriter:
         self.program_hash = ""
 
     def whole(self, text: str, ending: EndEvent) -> bytes:
-        message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": ending.finish_reason or "stop"}
         body = self._envelope("chat.completion", [choice])
         body["usage"] = usage_of(ending)

@@ -120,7 +120,7 @@ async def _ask(
     operation: Literal["admit", "peek"], *, caller: Caller, model: str, limits: Limits, request_id: str, tokens: int
 ) -> Standing:
     keys = _keys(caller.organization_id, model, request_id)
-    args = [operation, request_id, tokens, limits.rpm, limits.rpd, limits.tpm, limits.tpd]
+    args: list[str | int] = [operation, request_id, tokens, limits.rpm, limits.rpd, limits.tpm, limits.tpd]
     answer = await _async_script()(keys=keys, args=args, client=get_async_redis())
     refused, used, wait_ms, requests, reset_requests_ms, tokens_left, reset_tokens_ms = map(int, answer)
     return Standing(

@@ -2,8 +2,9 @@
 
 import asyncio
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken
@@ -21,7 +22,7 @@ BLOCK_MS = 2_000
 HANDLE_TTL_S = 300
 
 
-async def relay_job(handle: JobHandle) -> AsyncIterator[JobEvent]:
+async def relay_job(handle: JobHandle) -> AsyncGenerator[JobEvent, None]:
     """The job's tokens in order, each once, then one EndEvent.
 
     Whoever stops reading before the end (a client that went away) cancels the job; what was made until then is billed.
@@ -66,10 +67,10 @@ def _fernet(organization_id: str) -> Fernet:
     return Fernet(urlsafe_b64encode(secret))
 
 
-async def _read_stream(handle: JobHandle) -> AsyncIterator[JobEvent]:
+async def _read_stream(handle: JobHandle) -> AsyncGenerator[JobEvent, None]:
     redis, key, last = get_stream_redis(), stream_key(handle.request_id), b"0"
     while True:
-        answer = await redis.xread({key: last}, block=BLOCK_MS)
+        answer: Any = await redis.xread({key: last}, block=BLOCK_MS)
         entries = answer[0][1] if answer else []
         for entry_id, fields in entries:
             last, sealed = entry_id, fields[FIELD]

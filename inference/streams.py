@@ -1,6 +1,7 @@
 """A job in Redis: its prompt, its stream of tokens, its cancel mark. Every payload is sealed (see payloads)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.conf import settings
 from redis import Redis
@@ -72,7 +73,7 @@ class StreamWriter:
         return bool(pipeline.execute()[-1])
 
     def _find_next_index(self) -> int:
-        last = self._redis.xrevrange(stream_key(self._request_id), count=1)
+        last: Any = self._redis.xrevrange(stream_key(self._request_id), count=1)
         if not last or not last[0][1][FIELD]:
             return 0
         return open_entry(self._key, self._request_id, last[0][1][FIELD]).tokens[-1][0] + 1

@@ -2,12 +2,13 @@
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
+from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.http.request import RequestDataTooBig
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.exceptions import AuthenticationError
@@ -21,13 +22,13 @@ from inference.views.envelope import envelope_response, internal_error, method_n
 
 logger = logging.getLogger(__name__)
 
-DjangoView = Callable[..., Awaitable[HttpResponseBase]]
+AsyncView = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
-def api_view(method: str) -> Callable[[Callable[..., Awaitable[HttpResponseBase]]], DjangoView]:
+def api_view(method: str) -> Callable[[AsyncView], AsyncView]:
     """An async view for callers with a key; whatever it raises is answered in the API's envelope."""
 
-    def decorate(view: Callable[..., Awaitable[HttpResponseBase]]) -> DjangoView:
+    def decorate(view: AsyncView) -> AsyncView:
         @csrf_exempt
         @wraps(view)
         async def answer(request: HttpRequest, *args: str, **kwargs: str) -> HttpResponseBase:
@@ -43,7 +44,11 @@ def api_view(method: str) -> Callable[[Callable[..., Awaitable[HttpResponseBase]
 
 
 async def _answer_safely(
-    view: Callable[..., Awaitable[HttpResponseBase]], method: str, request: HttpRequest, *args: str, **kwargs: str
+    view: AsyncView,
+    method: str,
+    request: HttpRequest,
+    *args: str,
+    **kwargs: str,
 ) -> HttpResponseBase:
     try:
         if request.method != method:

@@ -1,7 +1,6 @@
 """POST /chat/completions: the token path, from the request to the last event."""
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
@@ -57,7 +56,9 @@ async def _stream(chat: ChatRequest, submission: Submission) -> HttpResponseBase
     return StreamingHttpResponse(body, content_type="text/event-stream; charset=utf-8", headers=headers)
 
 
-async def _write_stream(writer: CompletionWriter, first: JobEvent, rest: Any) -> AsyncIterator[bytes]:
+async def _write_stream(
+    writer: CompletionWriter, first: JobEvent, rest: AsyncGenerator[JobEvent, None]
+) -> AsyncIterator[bytes]:
     try:
         writer.program_hash = first.program_hash if not isinstance(first, EndEvent) else ""
         yield writer.first_chunk()

@@ -30,7 +30,7 @@ def groq_client(path: Path) -> groq.Groq:
 
 def test_the_openai_sdk_gets_an_answer(path: Path) -> None:
     with openai_client(path) as client:
-        answer = client.chat.completions.create(model=NULL, messages=MESSAGES, seed=7)  # type: ignore[call-overload]
+        answer = client.chat.completions.create(model=NULL, messages=MESSAGES, seed=7)
     assert answer.choices[0].finish_reason == "stop"
     assert len(answer.choices[0].message.content.split()) == 16
     assert answer.usage.completion_tokens == 16
@@ -40,7 +40,7 @@ def test_the_openai_sdk_gets_an_answer(path: Path) -> None:
 
 def test_the_groq_sdk_gets_an_answer_with_its_own_fields(path: Path) -> None:
     with groq_client(path) as client:
-        answer = client.chat.completions.create(model=NULL, messages=MESSAGES, seed=7)  # type: ignore[call-overload]
+        answer = client.chat.completions.create(model=NULL, messages=MESSAGES, seed=7)
     assert answer.x_groq.id.startswith("req_")
     assert answer.x_groq.seed == 7
     assert answer.usage.total_time == pytest.approx(answer.usage.prompt_time + answer.usage.completion_time)
@@ -50,7 +50,7 @@ def test_both_sdks_stream_the_text_that_a_plain_answer_has(path: Path) -> None:
     plain = path.post().json()["choices"][0]["message"]["content"]
     for client in (openai_client(path), groq_client(path)):
         with client:
-            chunks = list(client.chat.completions.create(model=NULL, messages=MESSAGES, stream=True))  # type: ignore[call-overload]
+            chunks = list(client.chat.completions.create(model=NULL, messages=MESSAGES, stream=True))
         assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == plain
         assert chunks[-1].choices[0].finish_reason == "stop"
         assert chunks[-1].x_groq["usage"]["completion_tokens"] == 16 if isinstance(chunks[-1].x_groq, dict) else True

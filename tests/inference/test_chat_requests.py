@@ -41,19 +41,19 @@ def test_it_treats_null_as_not_said() -> None:
 def test_it_joins_text_parts_and_takes_a_developer_for_the_system() -> None:
     parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
     chat = parse(messages=[{"role": "developer", "content": "Be brief."}, {"role": "user", "content": parts}])
-    assert chat.messages == (Message("system", "Be brief."), Message("user", "Hello"))  # type: ignore[attr-defined]
+    assert chat.messages == (Message("system", "Be brief."), Message("user", "Hello"))
 
 
 def test_it_takes_one_stop_string_or_up_to_four() -> None:
-    assert parse(stop="x").stop == ("x",)  # type: ignore[attr-defined]
-    assert parse(stop=["a", "b", "c", "d"]).stop == ("a", "b", "c", "d")  # type: ignore[attr-defined]
+    assert parse(stop="x").stop == ("x",)
+    assert parse(stop=["a", "b", "c", "d"]).stop == ("a", "b", "c", "d")
     assert refusal_of(stop=["a", "b", "c", "d", "e"]).param == "stop"
     assert refusal_of(stop="").param == "stop"
 
 
 def test_it_takes_the_deprecated_max_tokens() -> None:
-    assert parse(max_tokens=7).max_completion_tokens == 7  # type: ignore[attr-defined]
-    assert parse(max_tokens=7, max_completion_tokens=7).max_completion_tokens == 7  # type: ignore[attr-defined]
+    assert parse(max_tokens=7).max_completion_tokens == 7
+    assert parse(max_tokens=7, max_completion_tokens=7).max_completion_tokens == 7
     assert refusal_of(max_tokens=7, max_completion_tokens=8).param == "max_tokens"
 
 
@@ -120,7 +120,7 @@ def test_it_accepts_a_parameter_that_asks_for_nothing() -> None:
 
 def test_it_wants_a_stream_for_stream_options() -> None:
     assert refusal_of(stream_options={"include_usage": True}).param == "stream_options"
-    assert parse(stream=True, stream_options={"include_usage": True}).include_usage  # type: ignore[attr-defined]
+    assert parse(stream=True, stream_options={"include_usage": True}).include_usage
 
 
 def test_it_quotes_no_more_than_a_little_of_a_wrong_value() -> None:

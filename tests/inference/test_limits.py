@@ -41,7 +41,8 @@ class Clock:
         self._base = limits._keys(caller.organization_id, MODEL, "x")
 
     def advance(self, milliseconds: int) -> None:
-        redis, (minute, _, day, _) = get_redis(), self._base
+        redis: Any = get_redis()
+        minute, _, day, _ = self._base
         for member, score in redis.zrange(minute, 0, -1, withscores=True):
             redis.zadd(minute, {member: score - milliseconds})
         buckets = milliseconds // 60_000

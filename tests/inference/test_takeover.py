@@ -52,7 +52,7 @@ def read_entries(job: Job) -> list[StreamEntry]:
 
 
 def read_tokens(job: Job) -> list[tuple[int, str]]:
-    return [tuple(token) for entry in read_entries(job) for token in entry.tokens]
+    return [(index, text) for entry in read_entries(job) for index, text in entry.tokens]
 
 
 def die_after_tokens(job: Job, count: int) -> None:
