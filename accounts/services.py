@@ -32,6 +32,13 @@ def create_organization(*, owner: User, name: str, plan: Plan = Plan.FREE) -> Or
 
 
 @transaction.atomic
+def change_plan(*, organization: Organization, plan: Plan, changed_by: User | None) -> None:
+    organization.plan = plan
+    organization.save(update_fields=["plan"])
+    record_event(organization=organization, actor=changed_by, action="organization.plan_changed", target=plan)
+
+
+@transaction.atomic
 def create_api_key(*, project: Project, name: str, created_by: User | None) -> IssuedKey:
     """A new key. The secret is in the answer and nowhere else."""
     secret = identifiers.new_api_key_secret()

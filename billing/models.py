@@ -1,10 +1,18 @@
-"""Prices, holds and the ledger. Balances are derived from postings; the database itself refuses to change a posting."""
+"""Prices, holds and the ledger. Balances are derived from postings; the database itself refuses to change a posting.
+
+What the constraints of the tables cannot say is in billing/append_only.py.
+"""
 
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts.identifiers import ID_LENGTH, random_text
 from accounts.models import Organization, User
+
+
+def new_top_up_id() -> str:
+    return f"topup_{random_text(ID_LENGTH)}"
 
 
 class Price(models.Model):
@@ -61,6 +69,7 @@ class Hold(models.Model):
     closed_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
+        constraints = (models.CheckConstraint(condition=Q(amount_pusd__gte=0), name="hold_not_negative"),)
         indexes = (models.Index(fields=["created_at"], condition=Q(state="open"), name="hold_open_by_age"),)
 
     def __str__(self) -> str:
@@ -103,14 +112,21 @@ class Posting(models.Model):
     amount_pusd = models.BigIntegerField()
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=["journal", "account"], name="posting_once_per_account"),)
+        constraints = (
+            models.UniqueConstraint(fields=["journal", "account"], name="posting_once_per_account"),
+            models.CheckConstraint(condition=~Q(amount_pusd=0), name="posting_moves_money"),
+        )
 
     def __str__(self) -> str:
         return f"{self.account} {self.amount_pusd} pUSD"
 
 
 class TopUp(models.Model):
-    """A payment that a developer began. The row is written before Stripe is asked, so that a crash loses nothing."""
+    """A payment that a developer began. The row is written before Stripe is asked, so that a crash loses nothing.
+
+    It holds all that the call to Stripe says, so that a repeated call is the same to the byte; its id is the call's
+    idempotency key.
+    """
 
     class State(models.TextChoices):
         CREATED = "created"
@@ -118,14 +134,22 @@ class TopUp(models.Model):
         PAID = "paid"
         EXPIRED = "expired"
 
-    id = models.CharField(primary_key=True, max_length=40, editable=False)
+    id = models.CharField(primary_key=True, max_length=40, default=new_top_up_id, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="top_ups")
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     amount_cents = models.PositiveIntegerField()
+    success_url = models.CharField("address after payment", max_length=500)
+    cancel_url = models.CharField("address after giving up", max_length=500)
     state = models.CharField(max_length=10, choices=State.choices, default=State.CREATED)
-    checkout_session_id = models.CharField(max_length=255, unique=True, null=True)
+    checkout_session_id = models.CharField(max_length=255, unique=True, null=True)  # noqa: DJ001  many without one
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     paid_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = (models.CheckConstraint(condition=Q(amount_cents__gt=0), name="top_up_positive"),)
+        indexes = (
+            models.Index(fields=["created_at"], condition=Q(state__in=("created", "open")), name="top_up_unpaid"),
+        )
 
     def __str__(self) -> str:
         return f"Top-up {self.pk}"
@@ -139,6 +163,9 @@ class StripeEvent(models.Model):
     body = models.TextField()
     received_at = models.DateTimeField(default=timezone.now, editable=False)
     processed_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        indexes = (models.Index(fields=["received_at"], condition=Q(processed_at=None), name="stripe_event_waiting"),)
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.event_id}"

@@ -1,7 +1,7 @@
 """Units of money. Everything inside is whole picodollars (pUSD); other units exist only at the edges.
 
 USD per million tokens is micro-USD per token, so a price of 0.59 is 590,000 pUSD per token, exactly.
-Signed 64 bits hold up to 9.22 million USD, which bounds one organization's balance; see docs/adr/0002-whole-picodollars.md.
+Signed 64 bits hold up to 9.22 million USD, which bounds one organization's balance: docs/adr/0002-whole-picodollars.md.
 """
 
 from decimal import Decimal

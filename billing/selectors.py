@@ -1,6 +1,9 @@
 """Public reads of billing."""
 
-from django.db.models import Q, QuerySet, Sum
+from datetime import datetime
+
+from django.conf import settings
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from billing.exceptions import NoPriceError
@@ -16,14 +19,33 @@ def get_price(model: str) -> Price:
     return price
 
 
+def can_take_payments() -> bool:
+    return bool(settings.STRIPE_SECRET_KEY)
+
+
 def get_funds(organization_id: str) -> Funds:
     row = Balance.objects.filter(pk=organization_id).values_list("balance_pusd", "held_pusd").first()
     balance_pusd, held_pusd = row or (0, 0)
     return Funds(balance_pusd=balance_pusd, held_pusd=held_pusd)
 
 
+def get_revenue_pusd(*, start_at: datetime, end_at: datetime) -> int:
+    """What usage journals written from `start_at` (inclusive) to `end_at` (exclusive) earned, in picodollars."""
+    revenue = Posting.objects.filter(
+        account=Posting.Account.REVENUE,
+        journal__kind=Journal.Kind.USAGE,
+        journal__created_at__gte=start_at,
+        journal__created_at__lt=end_at,
+    )
+    return revenue.aggregate(total=Sum("amount_pusd"))["total"] or 0
+
+
 def list_journals(organization_id: str) -> QuerySet[Journal]:
     """An organization's journals, newest first, each with `amount_pusd`: what it added to the balance."""
-    of_customer = Sum("postings__amount_pusd", filter=Q(postings__account=Posting.Account.CUSTOMER))
-    journals = Journal.objects.filter(organization_id=organization_id).annotate(amount_pusd=of_customer)
-    return journals.order_by("-created_at", "-pk")
+    return with_customer_amount(Journal.objects.filter(organization_id=organization_id)).order_by("-created_at", "-pk")
+
+
+def with_customer_amount(journals: QuerySet[Journal]) -> QuerySet[Journal]:
+    """Each with `amount_pusd`, its one posting on the customer's account."""
+    of_customer = Posting.objects.filter(journal=OuterRef("pk"), account=Posting.Account.CUSTOMER)
+    return journals.annotate(amount_pusd=Subquery(of_customer.values("amount_pusd")))

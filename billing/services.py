@@ -6,9 +6,10 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import Organization
-from billing.exceptions import InsufficientBalanceError
+from billing.exceptions import ChargeExceedsHoldError, InsufficientBalanceError
 from billing.ledger import open_balance, post_journal
-from billing.models import Balance, Hold, Journal, Posting
+from billing.models import Balance, Hold, Journal, Posting, Price
+from billing.money import MAX_PUSD
 from billing.selectors import get_price
 
 
@@ -16,6 +17,8 @@ from billing.selectors import get_price
 def open_account(*, organization: Organization) -> None:
     """A balance for a new organization, with the promotional credit that lets it start."""
     open_balance(organization)
+    if not settings.PROMOTIONAL_CREDIT_PUSD:
+        return
     post_journal(
         organization_id=organization.pk,
         kind=Journal.Kind.PROMOTION,
@@ -27,7 +30,12 @@ def open_account(*, organization: Organization) -> None:
 
 @transaction.atomic
 def grant_credit(*, organization: Organization, amount_pusd: int, reference: str) -> bool:
-    """Credit given by staff, once per reference; False when it was given before."""
+    """Credit given by staff, once per reference; False when it was given before.
+
+    Raises LedgerError when the reference was used for something else, ValueError for an amount that is not positive.
+    """
+    if amount_pusd <= 0:
+        raise ValueError("A grant is a positive amount.")
     open_balance(organization)
     return post_journal(
         organization_id=organization.pk,
@@ -44,11 +52,15 @@ def place_hold(
 ) -> Hold:
     """Sets aside the most that a request can cost, at today's price.
 
-    Raises InsufficientBalanceError when the balance does not cover it, NoPriceError for an unpriced model.
+    Raises InsufficientBalanceError when the balance does not cover it (or is missing), NoPriceError for an unpriced
+    model, ValueError for a negative count, IntegrityError for a request id that had a hold before.
     """
     price = get_price(model)
-    amount_pusd = prompt_tokens * price.input_pusd + max_completion_tokens * price.output_pusd
-    covered = Balance.objects.filter(pk=organization_id, balance_pusd__gte=F("held_pusd") + amount_pusd)
+    amount_pusd = _cost_pusd(price, prompt_tokens, max_completion_tokens)
+    if amount_pusd > MAX_PUSD:
+        raise InsufficientBalanceError
+    # Subtracted, since a sum could leave 64 bits: held is between 0 and the balance.
+    covered = Balance.objects.filter(pk=organization_id, held_pusd__lte=F("balance_pusd") - amount_pusd)
     if not covered.update(held_pusd=F("held_pusd") + amount_pusd):
         raise InsufficientBalanceError
     return Hold.objects.create(
@@ -60,12 +72,15 @@ def place_hold(
 def settle_hold(*, request_id: str, prompt_tokens: int, completion_tokens: int) -> int | None:
     """Charges what was used, at the price of the hold, and frees the rest; once.
 
-    Returns the cost in picodollars, or None when the hold had been closed before: then nothing changed.
+    Returns the cost in picodollars, or None when the hold had been closed before: then nothing changed. Raises
+    ChargeExceedsHoldError, and changes nothing, when the hold does not cover it; ValueError for a negative count.
     """
     hold = _close_hold(request_id, Hold.State.SETTLED)
     if hold is None:
         return None
-    cost_pusd = prompt_tokens * hold.price.input_pusd + completion_tokens * hold.price.output_pusd
+    cost_pusd = _cost_pusd(hold.price, prompt_tokens, completion_tokens)
+    if cost_pusd > hold.amount_pusd:
+        raise ChargeExceedsHoldError(f"{request_id} used {cost_pusd} of {hold.amount_pusd} pUSD held.")
     if cost_pusd:
         post_journal(
             organization_id=hold.organization_id,
@@ -81,6 +96,12 @@ def settle_hold(*, request_id: str, prompt_tokens: int, completion_tokens: int) 
 def release_hold(*, request_id: str) -> bool:
     """Frees a hold without charging; False when it had been closed before."""
     return _close_hold(request_id, Hold.State.RELEASED) is not None
+
+
+def _cost_pusd(price: Price, input_tokens: int, output_tokens: int) -> int:
+    if input_tokens < 0 or output_tokens < 0:
+        raise ValueError("Tokens are not negative.")
+    return input_tokens * price.input_pusd + output_tokens * price.output_pusd
 
 
 def _close_hold(request_id: str, state: Hold.State) -> Hold | None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Case, Count, F, Q, QuerySet, Sum, When
-from django.db.models.functions import TruncDay, TruncHour, TruncMinute
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Sum, When
+from django.db.models.functions import Coalesce, TruncDay, TruncHour, TruncMinute
 
 from inference.models import Job, LanguageModel
 from inference.types import BucketWidth, EndEvent, UsageBucket, UsageGroup, UsageRow
@@ -19,8 +19,8 @@ BUCKET_WIDTHS: dict[BucketWidth, timedelta] = {
 }
 TRUNCATIONS = {"1m": TruncMinute, "1h": TruncHour, "1d": TruncDay}
 GROUP_COLUMNS: dict[UsageGroup, str] = {"model": "model_id", "project_id": "project_id", "api_key_id": "api_key_id"}
-# A fault bills nothing, so a failed job is no usage: these are the jobs whose cost stands in the ledger.
-BILLED = Q(state__in=(Job.State.COMPLETED, Job.State.CANCELLED))
+# The jobs that were charged: a fault bills nothing, nor does a cancel that came before the model was asked.
+BILLED = Q(state=Job.State.COMPLETED) | Q(state=Job.State.CANCELLED, prompt_tokens__gt=0)
 
 
 def list_models() -> list[LanguageModel]:
@@ -60,7 +60,7 @@ def list_usage(
     Buckets lie on UTC boundaries; the first and the last are cut to the range asked for, so that their sum is exactly
     that range. A job counts where it was created, once it has ended. One query, whatever the number of buckets.
     """
-    jobs = Job.objects.filter(BILLED, organization_id=organization_id, created_at__gte=start_at, created_at__lt=end_at)
+    jobs = _billed_between(start_at, end_at).filter(organization_id=organization_id)
     filters = {"project_id__in": project_ids, "model_id__in": models, "api_key_id__in": api_key_ids}
     jobs = jobs.filter(**{lookup: list(values) for lookup, values in filters.items() if values})
     rows = _rows_by_bucket(jobs, bucket_width, group_by)
@@ -68,6 +68,32 @@ def list_usage(
         UsageBucket(start_at=max(start, start_at), end_at=min(end, end_at), rows=rows[start])
         for start, end in _boundaries(start_at, end_at, bucket_width)
     ]
+
+
+def get_total_usage(*, start_at: datetime, end_at: datetime) -> UsageRow:
+    """Billed usage of all organizations together, of jobs created from `start_at` up to, not including, `end_at`."""
+    totals = _billed_between(start_at, end_at).aggregate(
+        requests=Count("pk"),
+        prompt_tokens=Coalesce(Sum("prompt_tokens"), 0),
+        completion_tokens=Coalesce(Sum("completion_tokens"), 0),
+        cost_pusd=Coalesce(Sum("cost_pusd"), 0),
+    )
+    return UsageRow(**totals)
+
+
+def list_active_organization_ids(*, start_at: datetime, end_at: datetime) -> QuerySet[Job, str]:
+    """Organizations with a billed job created in the range; unevaluated, to serve as a subquery."""
+    return _billed_between(start_at, end_at).values_list("organization_id", flat=True).distinct()
+
+
+def list_first_call_organization_ids(*, start_at: datetime, end_at: datetime) -> QuerySet[Job, str]:
+    """Organizations whose very first billed job was created in the range; unevaluated, to serve as a subquery."""
+    before = Job.objects.filter(BILLED, organization_id=OuterRef("organization_id"), created_at__lt=start_at)
+    return list_active_organization_ids(start_at=start_at, end_at=end_at).filter(~Exists(before))
+
+
+def _billed_between(start_at: datetime, end_at: datetime) -> QuerySet[Job]:
+    return Job.objects.filter(BILLED, created_at__gte=start_at, created_at__lt=end_at)
 
 
 def _boundaries(start_at: datetime, end_at: datetime, bucket_width: BucketWidth) -> Iterator[tuple[datetime, datetime]]:

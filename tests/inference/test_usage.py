@@ -52,6 +52,11 @@ def test_usage_leaves_out_jobs_that_were_not_billed(
     assert list_rows(organization) == []
 
 
+def test_usage_leaves_out_jobs_cancelled_before_they_ran(organization: Organization, project: Project) -> None:
+    add_job(project, state=Job.State.CANCELLED, prompt_tokens=0, completion_tokens=0, cost_pusd=0)
+    assert list_rows(organization) == []
+
+
 def test_usage_leaves_out_other_organizations(organization: Organization, project: Project) -> None:
     add_job(project)
     owner = organization.memberships.get().user

@@ -1,0 +1,21 @@
+"""Everything this package raises on purpose."""
+
+
+class LpuBackendError(Exception):
+    """Base of every error of this package. No message holds a prompt or an answer."""
+
+
+class CheckpointError(LpuBackendError):
+    """A checkpoint folder that cannot be served; the message names the file and the field."""
+
+
+class ChatTemplateError(LpuBackendError):
+    """Messages that the checkpoint's chat template refuses."""
+
+
+class PromptError(LpuBackendError, ValueError):
+    """Prompt ids that the model cannot take: none, outside the vocabulary, or too many for the context window."""
+
+
+class SamplingParamsError(LpuBackendError, ValueError):
+    """Sampling parameters outside their range."""

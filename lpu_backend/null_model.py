@@ -1,0 +1,70 @@
+"""null-16: sixteen fixed tokens at once, to measure the path around a model. It computes nothing and says so."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+from lpu_backend.chip import GROQCHIP1
+from lpu_backend.text_release import TextRelease
+from lpu_backend.types import EmulatedTime, FinishReason, SamplingParams, Step, require_room_for_one_token
+
+NULL_MODEL_ID = "null-16"
+MODE_NULL = "null"
+CONTEXT_WINDOW_TOKENS = 8_192
+BYTES_PER_PROMPT_TOKEN = 4
+
+_WORDS = tuple(f" tok{index:02d}" for index in range(16))
+
+
+class NullTokenizer:
+    """Counts a prompt token per four bytes of content, and one per message."""
+
+    context_window = CONTEXT_WINDOW_TOKENS
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """As many zeros as the messages count tokens."""
+        content_bytes = sum(len(message["content"].encode()) for message in messages)
+        return [0] * (len(messages) + -(-content_bytes // BYTES_PER_PROMPT_TOKEN))
+
+
+class NullModel:
+    """A ChatModel that ignores the prompt. Stop strings and token limits work as in any other."""
+
+    context_window = CONTEXT_WINDOW_TOKENS
+    program_hash = hashlib.sha256(NULL_MODEL_ID.encode()).hexdigest()
+
+    def __init__(self) -> None:
+        self.tokenizer = NullTokenizer()
+
+    def generate(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[Step]:
+        """Yield the sixteen tokens, or fewer. Raises PromptError at the call."""
+        require_room_for_one_token(len(prompt_ids), self.context_window)
+        return self._iterate_steps(params, self.context_window - len(prompt_ids))
+
+    def _iterate_steps(self, params: SamplingParams, room_tokens: int) -> Iterator[Step]:
+        release = TextRelease(params.stop)
+        limit_tokens = min(params.max_completion_tokens, room_tokens, len(_WORDS))
+        for index, word in enumerate(_WORDS[:limit_tokens]):
+            text = release.push(word.encode())
+            finish_reason: FinishReason | None = None
+            if release.is_stopped or index + 1 == len(_WORDS):
+                finish_reason = "stop"
+            elif index + 1 == limit_tokens:
+                finish_reason = "length"
+            if finish_reason is not None and not release.is_stopped:
+                text += release.flush()
+            yield Step(index=index, token_id=index, text=text, finish_reason=finish_reason)
+            if finish_reason is not None:
+                return
+
+    def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
+        """One cycle a token on one chip: a stand-in with no meaning, under a mode of its own."""
+        cycles = prompt_tokens + completion_tokens
+        seconds = cycles / GROQCHIP1.clock_hz
+        return EmulatedTime(
+            chips=1,
+            cycles=cycles,
+            seconds=seconds,
+            tokens_per_second=completion_tokens / seconds,
+            program_hash=self.program_hash,
+            mode=MODE_NULL,
+        )

@@ -1,0 +1,48 @@
+"""Choosing a token from logits, reproducibly: the draw is a function of seed and position alone."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpu_backend.types import SamplingParams
+
+SEED_MASK = 2**64 - 1
+
+
+def sample_token(logits: NDArray[np.float32], params: SamplingParams, position: int) -> int:
+    """One token id from logits of shape [vocabulary]; `position` is the token's place in the whole sequence."""
+    if params.temperature == 0.0:
+        return int(np.argmax(logits))
+    weights = logits.astype(np.float64)
+    weights -= weights.max()
+    with np.errstate(over="ignore"):  # a tiny temperature sends all but the best to -inf, as it should
+        weights /= params.temperature
+    np.exp(weights, out=weights)
+    draw = draw_uniform(params.seed, position)
+    if params.top_p == 1.0:
+        return _pick(weights, draw)
+    nucleus = _list_nucleus(weights, params.top_p)
+    return int(nucleus[_pick(weights[nucleus], draw)])
+
+
+def draw_uniform(seed: int, position: int) -> float:
+    """A number in [0, 1) with 53 random bits: the first of Philox-4x64, keyed by seed, counting from position."""
+    generator = np.random.Philox(key=seed & SEED_MASK, counter=[0, position, 0, 0])
+    return int(generator.random_raw() >> 11) * 2.0**-53
+
+
+def _list_nucleus(weights: NDArray[np.float64], top_p: float) -> NDArray[np.intp]:
+    """Ids of the smallest set of most likely tokens that reaches top_p, likeliest first, lower ids first on a tie."""
+    total = float(weights.sum())
+    # All tokens below this bound weigh less than 1 - top_p together, so none is in the nucleus: fewer to sort. The
+    # bound is halved to stay clear of rounding.
+    bound = 0.5 * (1.0 - top_p) * total / len(weights)
+    candidates = np.flatnonzero(weights >= min(bound, float(weights.max())))
+    ranked = candidates[np.argsort(-weights[candidates], kind="stable")]
+    reached = np.cumsum(weights[ranked])
+    return ranked[: int(np.searchsorted(reached, top_p * total)) + 1]
+
+
+def _pick(weights: NDArray[np.float64], draw: float) -> int:
+    """Index at which the running sum, taken in order, first exceeds draw x total."""
+    running = np.cumsum(weights)
+    return min(int(np.searchsorted(running, draw * running[-1], side="right")), len(weights) - 1)

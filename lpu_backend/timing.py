@@ -1,0 +1,114 @@
+"""Emulated time, first estimate: a formula over published figures, not a compiled schedule.
+
+`TimingModel` is the seam: a compiled schedule takes the place of `estimate_time` by having the same signature.
+The formula, all in whole cycles and bytes, for int8 weights and fp16 keys and values:
+
+  chips   = ceil(weight bytes / (SRAM x WEIGHT_SHARE_OF_SRAM)), then whole nodes once it is more than one
+  layer   = max(weight bytes of the layer / (width x stream bytes a cycle), tokens x MACs / (width x MACs a cycle))
+            + overhead, where width is the chips that share a layer: those of one node at most
+  head    = the same for the output matrix, for one token
+  answer  = one pass over the prompt + one pass per further token + keys and values read by the latter
+
+It is coarse by intent. Where the true time is known (see the two overheads) it is within some tens of percent.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from lpu_backend.chip import ChipSpec
+from lpu_backend.config import ModelConfig
+
+MODE_ESTIMATE = "estimate"
+
+WEIGHT_BYTES = 1
+KV_BYTES = 2
+
+# Derived: Llama-2-70B, 69 GB in int8, is served from 576 chips of 230.7 MB; the rest holds keys, values, activations
+# and instructions. That other models leave the same share is an assumption.
+WEIGHT_SHARE_OF_SRAM_PERCENT = 52
+# Derived: BERT-base, batch 1, takes 130 us in 12 layers on one chip: 9,750 cycles a layer at 900 MHz. That a decoder
+# layer of one token spends as much outside its matrices is an assumption, on the slow side.
+ONE_CHIP_LAYER_OVERHEAD_CYCLES = 9_750
+# Derived: dense models on many chips take about 42.5 us a layer whatever their size, 38,250 cycles at 900 MHz, two
+# all-reduces included. Taken as overhead beside the streaming of weights, which is the smaller part: an assumption.
+MANY_CHIP_LAYER_OVERHEAD_CYCLES = 38_250
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What the formula needs of a model: counts of weights, and bytes of keys and values a token."""
+
+    layers: int
+    layer_weights: int
+    head_weights: int
+    embedding_weights: int
+    kv_bytes_per_token: int
+
+    @property
+    def weight_bytes(self) -> int:
+        return (self.layers * self.layer_weights + self.head_weights + self.embedding_weights) * WEIGHT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    chips: int
+    cycles: int
+    mode: str
+
+
+class TimingModel(Protocol):
+    """Cycles of one request, alone and with a cold cache. Deterministic."""
+
+    def __call__(self, shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, completion_tokens: int) -> Timing:
+        """Token counts of at least 1 to chips and cycles."""
+
+
+def shape_of(config: ModelConfig) -> ModelShape:
+    """Count the matrices of a Llama; norms and biases are left out (under 0.1 %)."""
+    hidden, head_dim = config.hidden_size, config.head_width
+    attention = hidden * head_dim * 2 * (config.query_heads + config.kv_heads)
+    mlp = 3 * hidden * config.intermediate_size
+    output = config.vocab_size * hidden
+    return ModelShape(
+        layers=config.num_hidden_layers,
+        layer_weights=attention + mlp,
+        head_weights=output,
+        embedding_weights=0 if config.tie_word_embeddings else output,
+        kv_bytes_per_token=2 * config.num_hidden_layers * config.kv_heads * head_dim * KV_BYTES,
+    )
+
+
+def estimate_time(shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, completion_tokens: int) -> Timing:
+    """The formula at the top of this file."""
+    chips = _count_chips(shape, chip)
+    width = min(chips, chip.chips_per_node)
+    decode_passes = completion_tokens - 1
+    # Each decode pass reads the keys and values of all tokens before it.
+    kv_tokens = decode_passes * prompt_tokens + decode_passes * (decode_passes + 1) // 2
+    cycles = (
+        _pass_cycles(shape, chip, width, prompt_tokens)
+        + decode_passes * _pass_cycles(shape, chip, width, 1)
+        + _ceil(kv_tokens * shape.kv_bytes_per_token, width * chip.stream_bytes_per_cycle)
+    )
+    return Timing(chips=chips, cycles=cycles, mode=MODE_ESTIMATE)
+
+
+def _count_chips(shape: ModelShape, chip: ChipSpec) -> int:
+    chips = _ceil(shape.weight_bytes * 100, chip.sram_bytes * WEIGHT_SHARE_OF_SRAM_PERCENT)
+    return chips if chips == 1 else _ceil(chips, chip.chips_per_node) * chip.chips_per_node
+
+
+def _pass_cycles(shape: ModelShape, chip: ChipSpec, width: int, tokens: int) -> int:
+    overhead_cycles = ONE_CHIP_LAYER_OVERHEAD_CYCLES if width == 1 else MANY_CHIP_LAYER_OVERHEAD_CYCLES
+    layer_cycles = _matrix_cycles(shape.layer_weights, chip, width, tokens) + overhead_cycles
+    return shape.layers * layer_cycles + _matrix_cycles(shape.head_weights, chip, width, 1)
+
+
+def _matrix_cycles(weights: int, chip: ChipSpec, width: int, tokens: int) -> int:
+    streaming_cycles = _ceil(weights * WEIGHT_BYTES, width * chip.stream_bytes_per_cycle)
+    multiplying_cycles = _ceil(tokens * weights, width * chip.mxm_int8_macs_per_cycle)
+    return max(streaming_cycles, multiplying_cycles)
+
+
+def _ceil(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)

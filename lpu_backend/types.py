@@ -1,0 +1,116 @@
+"""The values and protocols that callers of the package see."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from lpu_backend.exceptions import PromptError, SamplingParamsError
+
+MAX_STOP_STRINGS = 4
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How tokens are chosen.
+
+    Temperature 0 takes the largest logit, the lowest id on a tie; top_p keeps the smallest set of most likely tokens
+    that reaches this probability (at least one). Any whole number is a seed; it is taken modulo 2**64.
+    Raises SamplingParamsError outside the ranges.
+    """
+
+    max_completion_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_completion_tokens < 1:
+            raise SamplingParamsError("max_completion_tokens must be at least 1")
+        if not 0.0 <= self.temperature < float("inf"):
+            raise SamplingParamsError("temperature must be a finite number of at least 0")
+        if not 0.0 <= self.top_p <= 1.0:
+            raise SamplingParamsError("top_p must lie between 0 and 1")
+        if len(self.stop) > MAX_STOP_STRINGS or "" in self.stop:
+            raise SamplingParamsError(f"stop takes at most {MAX_STOP_STRINGS} strings, none of them empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One sampled token.
+
+    `index` is its 0-based position in the answer. `text` is what this step releases: empty for a special token, an
+    incomplete UTF-8 character, the possible beginning of a stop string, or text that a stop string hides. The texts of
+    all steps join to the decoded answer (up to a stop string); a character that the last token cut off is U+FFFD.
+    `finish_reason` is set on the last step only.
+    """
+
+    index: int
+    token_id: int
+    text: str
+    finish_reason: FinishReason | None
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatedTime:
+    """What the emulated chips would have taken for one request, alone on the machine.
+
+    `tokens_per_second` is completion tokens over `seconds`, prefill included. `mode` names the origin of the cycles:
+    "estimate" is a formula, not a compiled schedule.
+    """
+
+    chips: int
+    cycles: int
+    seconds: float
+    tokens_per_second: float
+    program_hash: str
+    mode: str
+
+
+class ChatTokenizer(Protocol):
+    """Turns messages into prompt ids without touching the weights."""
+
+    @property
+    def context_window(self) -> int:
+        """Prompt and answer together hold at most this many tokens."""
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Ids of the rendered chat template, generation prompt added. Raises ChatTemplateError."""
+
+
+class ChatModel(Protocol):
+    """A loaded model. Safe to share between threads: what belongs to one generation lives in its iterator."""
+
+    @property
+    def tokenizer(self) -> ChatTokenizer:
+        """The tokenizer of this model's prompts."""
+
+    @property
+    def context_window(self) -> int:
+        """Prompt and answer together hold at most this many tokens."""
+
+    @property
+    def program_hash(self) -> str:
+        """SHA-256 (64 hex digits) over all that decides the answers and the cycles."""
+
+    def generate(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[Step]:
+        """Yield the answer token by token, never past the context window (finish_reason "length").
+
+        Raises PromptError at the call, not at the first step. Closing the iterator frees the KV cache.
+        """
+
+    def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
+        """What the emulated chips would have taken for these token counts."""
+
+
+def require_room_for_one_token(prompt_tokens: int, context_window_tokens: int) -> None:
+    """Raise PromptError unless a prompt of this length leaves room for an answer of one token."""
+    if prompt_tokens < 1:
+        raise PromptError("the prompt has no tokens")
+    if prompt_tokens + 1 > context_window_tokens:
+        raise PromptError(
+            f"the prompt has {prompt_tokens} tokens, which leaves no room for an answer in a context window of "
+            f"{context_window_tokens} tokens"
+        )
