@@ -1,5 +1,7 @@
 """Rows that most tests start from."""
 
+from typing import Any
+
 import pytest
 
 from accounts.models import Organization, Project, User
@@ -7,6 +9,12 @@ from accounts.selectors import get_default_project
 from accounts.services import create_api_key
 from accounts.types import IssuedKey
 from console.sign_up import set_up_organization
+
+
+@pytest.fixture(autouse=True)
+def _fast_passwords(settings: Any) -> None:
+    """The real hash is slow on purpose; no test depends on its strength."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
