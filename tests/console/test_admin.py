@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.db import connection
@@ -53,7 +54,8 @@ def admin_pages(client: Client, staff: User) -> Client:
     return client
 
 
-def address(model: type[Model], page: str, *arguments: object) -> str:
+def address(model: type[Model], page: str, *keys: object) -> str:
+    arguments = [quote(key) for key in keys]
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=arguments)
 
 
