@@ -11,9 +11,15 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts.models import ApiKey, AuditEvent, Membership, Organization, Project, User
+from accounts.models import ApiKey, AuditEvent, Membership, Organization, Plan, Project, User
 from accounts.read_only_admin import ReadOnlyAdmin
 from accounts.services import change_plan, revoke_api_key
+
+
+def _actor(request: HttpRequest) -> User:
+    if not isinstance(request.user, User):
+        raise TypeError("The admin site lets only users in.")
+    return request.user
 
 
 class NewUserForm(UserCreationForm):  # type: ignore[misc]
@@ -53,7 +59,7 @@ class GroupAdmin(AuthGroupAdmin, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(User)
-class UserAdmin(AuthUserAdmin, ModelAdmin):  # type: ignore[misc]
+class UserAdmin(AuthUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     form = UserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
@@ -97,7 +103,7 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]
     def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if "plan" in form.changed_data:
-            change_plan(organization=obj, plan=obj.plan, changed_by=request.user)
+            change_plan(organization=obj, plan=Plan(obj.plan), changed_by=_actor(request))
 
 
 @admin.register(Membership)
@@ -170,13 +176,8 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @admin.action(description="Revoke selected API keys", permissions=["revoke"])
     def revoke_keys(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         keys = queryset.select_related("project__organization")
-        revoked = sum(revoke_api_key(api_key=key, revoked_by=self._actor(request)) for key in keys)
+        revoked = sum(revoke_api_key(api_key=key, revoked_by=_actor(request)) for key in keys)
         self.message_user(request, f"API keys revoked: {revoked}.", messages.SUCCESS)
-
-    def _actor(self, request: HttpRequest) -> User:
-        if not isinstance(request.user, User):
-            raise TypeError("The admin site lets only users in.")
-        return request.user
 
 
 @admin.register(AuditEvent)
