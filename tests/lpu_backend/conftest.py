@@ -5,9 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_checkpoint import CHAT_TEMPLATE, CONFIG, WriteCheckpoint, make_tensors, save_tensors, train_tokenizer
 
 from lpu_backend.checkpoint_model import CheckpointModel, read_model
+from tests.lpu_backend.tiny_checkpoint import (
+    CHAT_TEMPLATE,
+    CONFIG,
+    WriteCheckpoint,
+    make_tensors,
+    save_tensors,
+    train_tokenizer,
+)
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_checkpoint import CONFIG, WriteCheckpoint, make_tensors, save_tensors
 
 import lpu_backend.checkpoint_model
 from lpu_backend import CheckpointError, SamplingParams, load_model, load_tokenizer
 from lpu_backend.checkpoint_model import read_model
 from lpu_backend.config import read_end_of_turn_ids, read_model_config
+from tests.lpu_backend.tiny_checkpoint import CONFIG, WriteCheckpoint, make_tensors, save_tensors
 
 GREEDY = SamplingParams(max_completion_tokens=24, temperature=0.0)
 

@@ -4,13 +4,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from tiny_checkpoint import CONTEXT_WINDOW_TOKENS, VOCABULARY_TOKENS, WriteCheckpoint
 from tokenizers import Tokenizer
 
 import lpu_backend.llama
 from lpu_backend import PromptError, SamplingParams, Step
 from lpu_backend.checkpoint_model import CheckpointModel, read_model
 from lpu_backend.sampling import sample_token
+from tests.lpu_backend.tiny_checkpoint import CONTEXT_WINDOW_TOKENS, VOCABULARY_TOKENS, WriteCheckpoint
 
 PROMPT = [0, 40, 50, 60]
 WARM = SamplingParams(max_completion_tokens=200, temperature=1.3, seed=11)

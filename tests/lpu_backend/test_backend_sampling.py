@@ -72,4 +72,4 @@ def test_draws_are_fixed_for_all_time() -> None:
 )
 def test_parameters_out_of_range_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(SamplingParamsError):
-        SamplingParams(**fields)  # type: ignore[arg-type]
+        SamplingParams(**fields)

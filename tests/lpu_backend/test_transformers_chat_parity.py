@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_checkpoint import CHAT_TEMPLATE
 
 from lpu_backend.tokenizer import read_tokenizer
+from tests.lpu_backend.tiny_checkpoint import CHAT_TEMPLATE
 
 transformers = pytest.importorskip(
     "transformers", reason="transformers, the reference, is in requirements-training.txt"

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_checkpoint import VOCABULARY_TOKENS, WriteCheckpoint
 
 from lpu_backend.checkpoint_model import CheckpointModel, read_model
 from lpu_backend.kv_cache import KvCache
+from tests.lpu_backend.tiny_checkpoint import VOCABULARY_TOKENS, WriteCheckpoint
 
 torch = pytest.importorskip("torch", reason="torch, the reference, is in requirements-training.txt")
 transformers = pytest.importorskip(
