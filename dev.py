@@ -34,8 +34,6 @@ START_TIMEOUT_S, STOP_GRACE_S, REDIS_STOP_GRACE_S = 60.0, 2.3, 0.5
 FIRST_RESTART_DELAY_S, LONGEST_RESTART_DELAY_S, QUICK_DEATH_S = 0.2, 5.0, 10.0
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-Environment = dict[str, str]
-
 
 def require_supported_python() -> None:
     """Goes on under Python 3.11 or 3.12, by re-executing if need be, or ends with a sentence that says so."""
@@ -136,7 +134,7 @@ class Child:
     final_status: int | None = None  # the exit status that is no failure
 
     def __init__(
-        self, name: str, command: list[str], env: Environment, *, stdin: str = "", user: int | None = None
+        self, name: str, command: list[str], env: dict[str, str], *, stdin: str = "", user: int | None = None
     ) -> None:
         self.name, self.command, self.env, self.stdin, self.user = name, command, env, stdin, user
         data = Path(env["LPU_DATA"])
@@ -253,7 +251,7 @@ def data_folder(named: str | None = None) -> Path:
     return Path(named or os.environ.get("LPU_DATA") or ROOT / ".data").resolve()
 
 
-def environment(data: Path, **settings: str) -> Environment:
+def environment(data: Path, **settings: str) -> dict[str, str]:
     """What every child gets: the caller's environment, our defaults below it and our settings above it."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     defaults = {"LPU_ENV": "development", "OPENBLAS_NUM_THREADS": "1"}
@@ -261,7 +259,7 @@ def environment(data: Path, **settings: str) -> Environment:
     return {**defaults, **os.environ, **fixed, **settings}
 
 
-def start_redis(supervisor: Supervisor, env: Environment) -> str:
+def start_redis(supervisor: Supervisor, env: dict[str, str]) -> str:
     """Starts a private Redis on loopback that keeps its port and password when it is restarted; returns its URL."""
     port, password, folder = free_port(), secrets.token_urlsafe(24), Path(env["LPU_DATA"]) / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -294,7 +292,7 @@ def redis_command(port: int) -> list[str]:
     return [PYTHON, "-c", serve, str(port)]
 
 
-def service_children(env: Environment, port: int, workers: int) -> list[Child]:
+def service_children(env: dict[str, str], port: int, workers: int) -> list[Child]:
     """The processes that serve: the web server, the workers, the scheduler."""
     web = f"""uvicorn config.asgi:application --host 127.0.0.1 --port {port} --lifespan off
         --timeout-graceful-shutdown 2 --no-access-log --no-server-header"""

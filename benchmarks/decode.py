@@ -85,7 +85,8 @@ def prepare_transformers(folder: Path) -> Callable[[], float]:
     import transformers
 
     torch.set_num_threads(1)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model.eval()  # type: ignore[no-untyped-call]
 
     def decode() -> float:
         with torch.inference_mode():

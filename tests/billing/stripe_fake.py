@@ -7,6 +7,7 @@ to fail, and signs events as Stripe does.
 import json
 import threading
 import time
+import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ def decode(encoded: str) -> Params:
 
 def require_params(kind: Any, namespace: dict[str, Any], params: Params) -> None:
     """ValueError for a parameter that the SDK's type does not know, one that is missing, or a value of another type."""
-    hints = get_type_hints(kind, {**namespace, "StripeContext": object})
+    hints = get_type_hints(kind, {**vars(typing), **namespace, "StripeContext": object})
     unknown = set(params) - (set(hints) - OPTIONS)
     missing = kind.__required_keys__ - set(params) - OPTIONS
     if unknown or missing:

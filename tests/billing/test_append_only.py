@@ -55,7 +55,7 @@ def test_it_refuses_to_change_through_the_orm(organization: Organization) -> Non
         posting.delete()
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("table", TABLES)
 def test_it_refuses_to_replace_or_truncate(table: str, organization: Organization) -> None:
     statement = f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}"

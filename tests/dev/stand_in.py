@@ -25,11 +25,11 @@ WORKERS = {
     "stubborn": "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)",
     "failing": "import sys; sys.exit('the model file is missing')",
 }
-Children = Callable[[dev.Environment, int, int], list[dev.Child]]
+Children = Callable[[dict[str, str], int, int], list[dev.Child]]
 
 
 def children_with(worker: str) -> Children:
-    def service_children(env: dev.Environment, port: int, workers: int) -> list[dev.Child]:
+    def service_children(env: dict[str, str], port: int, workers: int) -> list[dev.Child]:
         web = WORKERS["sleeping"] if worker == "failing" else WEB
         names = [f"worker-{number}" for number in range(1, workers + 1)]
         return [

@@ -145,7 +145,8 @@ def test_the_tokenizer_loads_without_weights(checkpoint: Path) -> None:
 def test_a_sharded_checkpoint_answers_as_the_single_file(checkpoint: Path) -> None:
     expected = answer_ids(checkpoint)
     tensors = make_tensors(CONFIG)
-    names, weight_map = sorted(tensors), {}
+    names = sorted(tensors)
+    weight_map: dict[str, str] = {}
     for number, part in enumerate((names[::2], names[1::2]), start=1):
         file = f"model-{number:05d}-of-00002.safetensors"
         save_tensors(checkpoint / file, {name: tensors[name] for name in part}, "F32")

@@ -9,11 +9,11 @@ from lpu_backend.sampling import draw_uniform, sample_token
 DRAWS = [0.011546754286331562, 0.21185954403345741, 0.3035680343067586]
 
 
-def logits_of(*probabilities: float) -> np.ndarray:  # type: ignore[type-arg]
+def logits_of(*probabilities: float) -> np.ndarray:
     return np.log(np.array(probabilities, dtype=np.float32))
 
 
-def sample_many(logits: np.ndarray, params: SamplingParams, draws: int = 4_000) -> np.ndarray:  # type: ignore[type-arg]
+def sample_many(logits: np.ndarray, params: SamplingParams, draws: int = 4_000) -> np.ndarray:
     ids = [sample_token(logits, params, position) for position in range(draws)]
     return np.bincount(ids, minlength=len(logits)) / draws
 
