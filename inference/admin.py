@@ -78,7 +78,19 @@ class JobAdmin(ReadOnlyAdmin):
                 )
             },
         ),
-        ("Emulated", {"fields": ("chips", "cycles", "emulated_seconds", "program_hash", "timing_mode")}),
+        (
+            "Emulated",
+            {
+                "fields": (
+                    "chips",
+                    "cycles",
+                    "emulated_seconds",
+                    "emulated_tokens_per_second",
+                    "program_hash",
+                    "timing_mode",
+                )
+            },
+        ),
     )
 
     def get_search_results(

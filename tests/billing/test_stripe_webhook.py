@@ -3,13 +3,11 @@
 import itertools
 import json
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
@@ -31,7 +29,7 @@ PAID_PUSD = 21 * PUSD_PER_USD
 
 
 @pytest.fixture
-def sent_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def sent_tasks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The events handed to the worker; tests run them when they please."""
     event_ids: list[str] = []
     monkeypatch.setattr(process_stripe_event, "delay", event_ids.append)
@@ -47,7 +45,7 @@ def session_id(stripe_fake: StripeFake, top_up: dict[str, Any], sent_tasks: list
     return session_id
 
 
-def deliver(body: str, signature: str | None = None) -> HttpResponse:
+def deliver(body: str, signature: str | None = None) -> Any:
     client = Client(enforce_csrf_checks=True)
     headers = {"stripe-signature": sign(body) if signature is None else signature}
     return client.post(ADDRESS, data=body, content_type="application/json", headers=headers)
