@@ -21,6 +21,8 @@ def usage(request: HttpRequest, organization: Organization) -> HttpResponse:
         "organization": organization,
         "periods": PERIODS,
         "days": days,
+        "first_day": period.by_day[0].label,
+        "last_day": period.by_day[-1].label,
         "total": period.total,
         "by_day": list(reversed(period.by_day)),
         "by_model": period.by_model,

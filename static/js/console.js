@@ -47,6 +47,9 @@
     notices.replaceChildren(banner);
   }
 
+  const current = document.querySelector(".navigation [aria-current]");
+  if (current) current.scrollIntoView({ block: "nearest", inline: "center" });
+
   document.addEventListener("click", (event) => {
     const copier = event.target.closest("[data-copies]");
     if (copier) copy(copier);
