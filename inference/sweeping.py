@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from inference.leases import list_leased
 from inference.models import Job
-from inference.queues import enqueue_job
+from inference.queues import enqueue_job, is_queue_empty
 from inference.redis_clients import get_redis, redis_key
 from inference.services import MAX_ATTEMPTS, fail_job, requeue_job
 from inference.streams import end_stream
@@ -16,7 +16,7 @@ from inference.streams import end_stream
 logger = logging.getLogger(__name__)
 
 SETTLING_IN = timedelta(seconds=2)  # a job this young may be between its row and its lease
-LOST_MESSAGE = timedelta(seconds=30)  # a queued job this old may have lost its message with a worker or with Redis
+LOST_MESSAGE = timedelta(seconds=30)  # a job queued for so long is sent again, even if others wait before it
 BATCH = 500
 
 
@@ -39,8 +39,14 @@ def _rescue(job: Job) -> bool:
         is_failed = fail_job(request_id=job.pk, error_code="engine_fault")
         end_stream(request_id=job.pk)
         return is_failed
-    is_lost = job.state == Job.State.RUNNING or job.enqueued_at < now - LOST_MESSAGE
-    if not is_lost or not requeue_job(request_id=job.pk, enqueued_at=job.enqueued_at):
+    if not _has_lost_its_message(job) or not requeue_job(request_id=job.pk, enqueued_at=job.enqueued_at):
         return False
     enqueue_job(request_id=job.pk, model=job.model_id)
     return True
+
+
+def _has_lost_its_message(job: Job) -> bool:
+    """A running job without a lease lost its worker. A queued one lost its message with a worker that had just taken it
+    (then its queue may be empty), or with Redis; a message too many is harmless, for the lease lets one through."""
+    is_old = job.enqueued_at < timezone.now() - LOST_MESSAGE
+    return job.state == Job.State.RUNNING or is_old or is_queue_empty(job.model_id)

@@ -95,6 +95,15 @@ def test_the_sweeper_sends_a_job_without_a_lease_to_its_queue_once(job: Job, que
     assert queued == [job.pk]
 
 
+def test_the_sweeper_finds_a_message_that_died_with_a_worker(job: Job, queued: list[str]) -> None:
+    Job.objects.filter(pk=job.pk).update(enqueued_at=timezone.now() - LONG_AGO)
+    get_redis().rpush("model.null-16", b"the message of another job")
+    assert sweep_jobs() == 0
+    get_redis().delete("model.null-16", "lpu:sweep")
+    assert sweep_jobs() == 1
+    assert queued == [job.pk]
+
+
 def test_the_sweeper_leaves_a_job_alone_that_is_being_computed(job: Job, queued: list[str]) -> None:
     die_after_tokens(job, 5)
     with leases.take_lease(job.pk) as is_ours:
