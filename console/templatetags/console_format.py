@@ -1,0 +1,32 @@
+"""How figures are written on pages."""
+
+from django import template
+
+from billing.money import format_usd, to_usd
+
+register = template.Library()
+
+SECOND_UNITS = ((1.0, 1, "s"), (1e-3, 1e3, "ms"), (1e-6, 1e6, "µs"), (0.0, 1e9, "ns"))
+
+
+@register.filter
+def usd(amount_pusd: int) -> str:
+    """An amount in picodollars for a reader: cents from a cent up, every digit that matters below."""
+    return format_usd(amount_pusd)
+
+
+@register.filter
+def exact_usd(amount_pusd: int) -> str:
+    """An amount in picodollars to the last digit, signed, with at least two decimals."""
+    sign = "−" if amount_pusd < 0 else "+"  # noqa: RUF001 - a minus sign, as wide as the plus
+    whole, _, decimals = f"{to_usd(abs(amount_pusd)):,f}".partition(".")
+    return f"{sign}${whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+@register.filter
+def seconds(value: float) -> str:
+    """A duration in the unit that leaves three significant digits before the point at most."""
+    for least, per_second, unit in SECOND_UNITS:
+        if value >= least:
+            return f"{value * per_second:,.3g} {unit}"
+    raise ValueError("A duration is not negative.")
