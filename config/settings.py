@@ -197,6 +197,15 @@ STORAGES = {
     },
 }
 
+# --- The admin site ---------------------------------------------------------------------------------------------------
+UNFOLD = {
+    "SITE_TITLE": "LPU Console",
+    "SITE_HEADER": "LPU Console",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "memory",
+    "SIDEBAR": {"show_search": True, "navigation": "console.admin_navigation.list_groups"},
+}
+
 # --- The API ----------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["inference.views.authentication.ApiKeyAuthentication"],

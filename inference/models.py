@@ -45,9 +45,9 @@ class RateLimit(models.Model):
     """Limits of one organization, for every model, instead of its plan's."""
 
     organization = models.OneToOneField(Organization, on_delete=models.CASCADE, related_name="rate_limit")
-    rpm = models.PositiveIntegerField("requests per minute")
-    rpd = models.PositiveIntegerField("requests per day")
-    tpm = models.PositiveIntegerField("tokens per minute")
+    rpm = models.PositiveBigIntegerField("requests per minute")
+    rpd = models.PositiveBigIntegerField("requests per day")
+    tpm = models.PositiveBigIntegerField("tokens per minute")
     tpd = models.PositiveBigIntegerField("tokens per day")
 
     def __str__(self) -> str:

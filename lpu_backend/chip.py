@@ -61,7 +61,7 @@ class ChipSpec:
     c2c_packet_bytes: int = _figure(328, "published", "MULTI V: the payload with its header")
     c2c_vector_interval_cycles: int = _figure(27, "derived", "SHIP: goodput of 10.67 GB/s each way")
     c2c_link_latency_cycles: float = _figure(217.0, "published", "MULTI V: means of 7 links, 216.3 to 217.4")
-    hop_link_alone_ns: int = _figure(241, "derived", "link_latency_cycles at clock_hz")
+    hop_link_alone_ns: int = _figure(241, "derived", "c2c_link_latency_cycles at clock_hz")
     hop_ns: int = _figure(300, "published", "SHIP V")
     hop_with_reduction_ns: int = _figure(722, "published", "MULTI V: pipelined with a reduction")
     chips_per_node: int = _figure(8, "published", "MULTI V: fully connected by 7 local links a chip")

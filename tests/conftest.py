@@ -15,6 +15,12 @@ from billing.append_only import create_triggers, drop_triggers
 from console.sign_up import set_up_organization
 
 
+@pytest.fixture(autouse=True)
+def _fast_passwords(settings: Any) -> None:
+    """The real hash is slow on purpose; no test depends on its strength."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Lets Django empty the tables between transactional tests, which the ledger's triggers refuse.

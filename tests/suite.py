@@ -22,7 +22,6 @@ from dev import (
     PYTHON,
     ROOT,
     Child,
-    Environment,
     Supervisor,
     environment,
     find_wheel_file,
@@ -63,7 +62,7 @@ def run_tests(*, run_all: bool, arguments: list[str]) -> int:
     return int(any(outcome.has_failed for outcome in outcomes))
 
 
-def run_part(title: str, command: list[str], env: Environment) -> Outcome:
+def run_part(title: str, command: list[str], env: dict[str, str]) -> Outcome:
     print(f"\n=== {title}", flush=True)
     began = time.monotonic()
     status = run_in_foreground(command, env)
@@ -71,7 +70,7 @@ def run_part(title: str, command: list[str], env: Environment) -> Outcome:
     return Outcome(f"{title:20} {time.monotonic() - began:6.1f} s  {verdict}", verdict.startswith("FAILED"))
 
 
-def run_on_postgres(command: list[str], env: Environment, url: str) -> Outcome:
+def run_on_postgres(command: list[str], env: dict[str, str], url: str) -> Outcome:
     title = "Tests on PostgreSQL"
     if not url:
         reason = "set LPU_TEST_POSTGRES_URL; no wheel brings a server to this platform"
@@ -79,7 +78,7 @@ def run_on_postgres(command: list[str], env: Environment, url: str) -> Outcome:
     return run_part(title, command, {**env, "DATABASE_URL": url})
 
 
-def run_in_foreground(command: list[str], env: Environment) -> int:
+def run_in_foreground(command: list[str], env: dict[str, str]) -> int:
     """Runs a command that may read the terminal; elsewhere in its own session, so that all of it can be ended."""
     has_terminal = os.isatty(0)
     process = subprocess.Popen(
@@ -100,7 +99,7 @@ def run_in_foreground(command: list[str], env: Environment) -> int:
 
 
 @contextlib.contextmanager
-def private_services() -> Iterator[tuple[Path, Supervisor, Environment]]:
+def private_services() -> Iterator[tuple[Path, Supervisor, dict[str, str]]]:
     """A temporary folder, what stops the services in it, and an environment with a Redis and a data folder there."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -121,7 +120,7 @@ def private_services() -> Iterator[tuple[Path, Supervisor, Environment]]:
             supervisor.stop()
 
 
-def start_postgres(supervisor: Supervisor, folder: Path, env: Environment) -> str:
+def start_postgres(supervisor: Supervisor, folder: Path, env: dict[str, str]) -> str:
     """Returns the URL of a server started from a wheel, or nothing where there is no such wheel.
 
     PostgreSQL refuses root, and another user may have no way into the virtual environment: it runs from a copy.

@@ -14,7 +14,7 @@ MODELS = (
         "id": "null-16",
         "display_name": "Null 16",
         "description": "Answers sixteen fixed tokens at once, for measuring the path. Served only with LPU_NULL_MODEL=1.",
-        "context_window": 131072,
+        "context_window": 8192,
         "default_max_completion_tokens": 16,
     },
 )

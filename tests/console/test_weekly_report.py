@@ -9,7 +9,6 @@ from django.core import mail
 from django.core.management import CommandError, call_command
 
 from accounts.models import Membership, Organization, Project, User
-from billing.ledger import post_journal
 from billing.models import Journal, Posting
 from console.models import WeeklyReport
 from console.tasks import store_weekly_report
@@ -71,17 +70,16 @@ def test_a_first_call_is_the_first_billed_job_of_an_organization() -> None:
 def test_revenue_is_what_usage_journals_of_the_week_charged() -> None:
     organization = join("payer", MONDAY - WEEK).organization
     entries = [
-        (Journal.Kind.USAGE, Posting.Account.REVENUE, -900_000, MONDAY),
-        (Journal.Kind.USAGE, Posting.Account.REVENUE, -1, MONDAY + WEEK - MOMENT),
-        (Journal.Kind.USAGE, Posting.Account.REVENUE, -5, MONDAY - MOMENT),
-        (Journal.Kind.USAGE, Posting.Account.REVENUE, -7, MONDAY + WEEK),
-        (Journal.Kind.GRANT, Posting.Account.PROMOTIONS, 11, MONDAY),
+        (Journal.Kind.USAGE, Posting.Account.REVENUE, 900_000, MONDAY),
+        (Journal.Kind.USAGE, Posting.Account.REVENUE, 1, MONDAY + WEEK - MOMENT),
+        (Journal.Kind.USAGE, Posting.Account.REVENUE, 5, MONDAY - MOMENT),
+        (Journal.Kind.USAGE, Posting.Account.REVENUE, 7, MONDAY + WEEK),
+        (Journal.Kind.GRANT, Posting.Account.PROMOTIONS, -11, MONDAY),
     ]
-    for number, (kind, against, amount_pusd, at) in enumerate(entries):
-        post_journal(
-            organization_id=organization.pk, kind=kind, reference=str(number), against=against, amount_pusd=amount_pusd
-        )
-        Journal.objects.filter(reference=str(number)).update(created_at=at)
+    for number, (kind, account, amount_pusd, at) in enumerate(entries):
+        journal = Journal.objects.create(organization=organization, kind=kind, reference=str(number), created_at=at)
+        for leg, leg_pusd in ((account, amount_pusd), (Posting.Account.CUSTOMER, -amount_pusd)):
+            Posting.objects.create(journal=journal, account=leg, amount_pusd=leg_pusd)
     figures = get_figures(parse_week("2026-W05"))
     assert (figures.revenue_pusd, figures.revenue_usd) == (900_001, "0.000000900001")
 

@@ -14,7 +14,7 @@ from inference.models import Job
 from inference.redis_clients import get_redis
 from tests.inference.conftest import NULL, Path, wait_for_end
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 PROMPT = "Hello"
 MESSAGES = [{"role": "user", "content": PROMPT}]

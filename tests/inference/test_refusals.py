@@ -14,7 +14,7 @@ from inference.models import Job, LanguageModel, RateLimit
 from inference.redis_clients import get_redis
 from tests.inference.conftest import NULL
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 BODY = {"model": NULL, "messages": [{"role": "user", "content": "Hello"}]}
 

@@ -18,8 +18,8 @@ DIMENSIONS = {
     "tpm": "tokens per minute",
     "tpd": "tokens per day",
 }
-# The smallest of the columns' types on either database.
-MAX_LIMIT = 2**31 - 1
+# The Lua script that decides counts in doubles, which are exact to 2**53.
+MAX_LIMIT = 10**15
 
 
 def read_limit(text: str) -> int:

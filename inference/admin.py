@@ -1,0 +1,118 @@
+"""Staff's pages for models, limits and jobs. A job's row never held a prompt, and its payload key is not shown."""
+
+from datetime import datetime
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from accounts.read_only_admin import ReadOnlyAdmin
+from billing.money import to_usd
+from inference.models import Job, LanguageModel, RateLimit
+
+
+@admin.register(LanguageModel)
+class LanguageModelAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ("id", "display_name", "context_window", "default_max_completion_tokens", "is_active", "created_at")
+    list_filter = ("is_active",)
+    search_fields = ("id", "display_name")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: LanguageModel | None = None) -> tuple[str, ...]:
+        # The id names the folder of weights, the queue and the price: another id is another model.
+        return ("id",) if obj else ()
+
+
+@admin.register(RateLimit)
+class RateLimitAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ("organization", "rpm", "rpd", "tpm", "tpd")
+    search_fields = ("=organization__id", "organization__name")
+    list_select_related = ("organization",)
+    show_full_result_count = False
+    autocomplete_fields = ("organization",)
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "created_at",
+        "organization",
+        "api_key",
+        "model",
+        "source",
+        "state",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost_usd",
+        "ttft_ms",
+        "duration_ms",
+    )
+    list_filter = ("state", "model", "source", "is_stream", "created_at")
+    search_fields = (
+        "=id",
+        "=organization__id",
+        "organization__name",
+        "=api_key__id",
+        "api_key__prefix__startswith",
+        "=api_key__last_four",
+    )
+    list_select_related = ("organization", "api_key", "model")
+    ordering = ("-created_at",)
+    fieldsets = (
+        (None, {"fields": ("id", "organization", "project", "api_key", "model", "source", "is_stream")}),
+        ("Request", {"fields": ("temperature", "top_p", "seed", "max_completion_tokens")}),
+        ("Outcome", {"fields": ("state", "attempts", "finish_reason", "error_code")}),
+        ("Usage", {"fields": ("prompt_tokens", "completion_tokens", "cost_usd", "cost_pusd")}),
+        (
+            "Wall clock",
+            {
+                "fields": (
+                    "created_at",
+                    "enqueued_at",
+                    "started_at",
+                    "first_token_at",
+                    "finished_at",
+                    "ttft_ms",
+                    "duration_ms",
+                )
+            },
+        ),
+        (
+            "Emulated",
+            {
+                "fields": (
+                    "chips",
+                    "cycles",
+                    "emulated_seconds",
+                    "emulated_tokens_per_second",
+                    "program_hash",
+                    "timing_mode",
+                )
+            },
+        ),
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
+    ) -> tuple[QuerySet[Job], bool]:
+        """A key's label is searched by its two ends."""
+        found: tuple[QuerySet[Job], bool] = super().get_search_results(request, queryset, search_term.replace("…", " "))
+        return found
+
+    @admin.display(description="cost, USD", ordering="cost_pusd")
+    def cost_usd(self, job: Job) -> str:
+        """Exact: staff compare it with the ledger."""
+        return f"{to_usd(job.cost_pusd).normalize():f}"
+
+    @admin.display(description="TTFT, ms")
+    def ttft_ms(self, job: Job) -> int | None:
+        return _milliseconds(job.created_at, job.first_token_at)
+
+    @admin.display(description="duration, ms")
+    def duration_ms(self, job: Job) -> int | None:
+        return _milliseconds(job.created_at, job.finished_at)
+
+
+def _milliseconds(start_at: datetime, end_at: datetime | None) -> int | None:
+    return None if end_at is None else round((end_at - start_at).total_seconds() * 1000)
