@@ -26,7 +26,7 @@ def sweep_jobs() -> int:
         return 0
     now = timezone.now()
     active = Job.objects.filter(state__in=Job.ACTIVE, enqueued_at__lt=now - SETTLING_IN).order_by("enqueued_at")
-    jobs = list(active.only("pk", "model_id", "state", "attempts", "created_at", "enqueued_at")[:BATCH])
+    jobs = list(active.defer("payload_key")[:BATCH])
     leased = list_leased([job.pk for job in jobs]) if jobs else set()
     return sum(_rescue(job) for job in jobs if job.pk not in leased)
 
@@ -36,7 +36,7 @@ def _rescue(job: Job) -> bool:
     is_late = job.created_at < now - timedelta(seconds=settings.JOB_DEADLINE_S)
     if is_late or (job.state == Job.State.RUNNING and job.attempts >= MAX_ATTEMPTS):
         logger.warning("Job %s is given up after %d attempts.", job.pk, job.attempts)
-        is_failed = fail_job(request_id=job.pk, error_code="engine_fault")
+        is_failed = fail_job(job=job, error_code="engine_fault")
         end_stream(request_id=job.pk)
         return is_failed
     if not _has_lost_its_message(job) or not requeue_job(request_id=job.pk, enqueued_at=job.enqueued_at):
