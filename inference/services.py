@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.services import touch_api_key
 from accounts.types import Caller
 from billing.services import place_hold, release_hold, settle_hold
+from inference.database import write_turn
 from inference.limits import correct_tokens
 from inference.models import Job
 from lpu_backend import EmulatedTime
@@ -28,7 +29,6 @@ class Usage:
     emulated: EmulatedTime
 
 
-@transaction.atomic
 def create_job(*, caller: Caller, **fields: Any) -> Job:
     """The job and its hold, in one transaction: neither exists without the other.
 
@@ -37,23 +37,25 @@ def create_job(*, caller: Caller, **fields: Any) -> Job:
     job = Job(
         organization_id=caller.organization_id, project_id=caller.project_id, api_key_id=caller.api_key_id, **fields
     )
-    place_hold(
-        request_id=job.pk,
-        organization_id=caller.organization_id,
-        model=job.model_id,
-        prompt_tokens=job.prompt_tokens,
-        max_completion_tokens=job.max_completion_tokens,
-    )
-    job.save(force_insert=True)
+    with write_turn(), transaction.atomic():
+        place_hold(
+            request_id=job.pk,
+            organization_id=caller.organization_id,
+            model=job.model_id,
+            prompt_tokens=job.prompt_tokens,
+            max_completion_tokens=job.max_completion_tokens,
+        )
+        job.save(force_insert=True)
     return job
 
 
 def start_attempt(*, request_id: str) -> Job | None:
     """Counts an attempt and marks the job as running, unless it has ended; None if it does not exist."""
     waiting = Job.objects.filter(pk=request_id, state__in=Job.ACTIVE)
-    waiting.update(
-        state=Job.State.RUNNING, attempts=F("attempts") + 1, started_at=Coalesce("started_at", timezone.now())
-    )
+    with write_turn():
+        waiting.update(
+            state=Job.State.RUNNING, attempts=F("attempts") + 1, started_at=Coalesce("started_at", timezone.now())
+        )
     return Job.objects.filter(pk=request_id).first()
 
 
@@ -73,7 +75,7 @@ def fail_job(*, job: Job, error_code: str) -> bool:
 
 def _end_job(job: Job, state: Job.State, usage: Usage | None, **fields: str) -> bool:
     """Closes hold and job in one transaction, once: whoever comes second changes nothing and gets False."""
-    with transaction.atomic():
+    with write_turn(), transaction.atomic():
         counted = _settle(job, usage) if usage else _release(job, state)
         if counted is None:
             return False
