@@ -36,11 +36,13 @@ def call_plain(client: Any, arguments: dict[str, Any]) -> tuple[str, int]:
 
 
 def call_stream(client: Any, arguments: dict[str, Any]) -> tuple[str, int]:
-    total_tokens = 0
-    for chunk in client.chat.completions.create(stream=True, stream_options={"include_usage": True}, **arguments):
-        if getattr(chunk, "usage", None):
-            total_tokens = chunk.usage.total_tokens
-    return "streamed", total_tokens
+    """OpenAI's SDK asks for the usage; Groq's has it in the last chunk unasked."""
+    options = {"stream_options": {"include_usage": True}} if isinstance(client, openai.OpenAI) else {}
+    last: Any = None
+    for chunk in client.chat.completions.create(stream=True, **options, **arguments):
+        last = chunk
+    usage = last.usage if options else last.x_groq.usage
+    return "streamed", usage.total_tokens
 
 
 def call_cut(client: Any, arguments: dict[str, Any]) -> tuple[str, int]:

@@ -53,7 +53,7 @@ SQLITE_BALANCE = (
     """
     CREATE TABLE billing_unbalanced_journal (
         journal_id integer PRIMARY KEY CHECK (journal_id > 0),
-        never integer NOT NULL CHECK (never = -journal_id)
+        never integer NOT NULL UNIQUE CHECK (never = -journal_id)
             REFERENCES billing_unbalanced_journal (journal_id) DEFERRABLE INITIALLY DEFERRED
     )
     """,

@@ -134,6 +134,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
+    # Expiring, so that a worker that was down for long does not find a day of them.
+    "reconcile-top-ups": {"task": "billing.reconcile_top_ups", "schedule": 300.0, "options": {"expires": 300}},
     "store-weekly-report": {"task": "console.store_weekly_report", "schedule": crontab("0", "6", "1")},
 }
 
@@ -204,6 +206,23 @@ UNFOLD = {
     "SITE_HEADER": "LPU Console",
     "SITE_URL": "/",
     "SITE_SYMBOL": "memory",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/favicon.svg"}],
+    # The console's accent, as the scale that Unfold's own styles expect.
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .02 168)",
+            "100": "oklch(93% .05 168)",
+            "200": "oklch(88% .08 168)",
+            "300": "oklch(81% .11 168)",
+            "400": "oklch(72% .12 168)",
+            "500": "oklch(60% .11 168)",
+            "600": "oklch(47% .09 168)",
+            "700": "oklch(41% .08 168)",
+            "800": "oklch(35% .06 168)",
+            "900": "oklch(30% .05 168)",
+            "950": "oklch(22% .04 168)",
+        }
+    },
     "SIDEBAR": {"show_search": True, "navigation": "console.admin_navigation.list_groups"},
 }
 

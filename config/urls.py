@@ -12,6 +12,7 @@ urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
     path("admin/", admin.site.urls),
+    path("", include("billing.urls")),
     path("", include("console.account_urls")),
     path("", include("console.urls")),
 ]

@@ -18,7 +18,7 @@ View = Callable[Concatenate[HttpRequest, P], HttpResponse]
 
 
 def organization_page(view: OrganizationView[P]) -> View[P]:
-    """Gives a page the signed-in user's organization; leads others to log in or create one. Never cached."""
+    """Gives a page the signed-in user's organization; leads others to log in, or to create one. Never cached."""
 
     @wraps(view)
     def show(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:

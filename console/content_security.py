@@ -1,4 +1,4 @@
-"""The console's Content-Security-Policy: nothing inline, nothing from another host. The admin site has its own needs."""
+"""The Content-Security-Policy: nothing inline, nothing from another host; the admin site brings its own scripts."""
 
 from collections.abc import Awaitable, Callable
 

@@ -21,5 +21,5 @@ def console(request: HttpRequest) -> dict[str, object]:
 
 def needs_confirmation(request: HttpRequest) -> bool:
     """Whether the signed-in user's address still waits for its confirmation; an address made by staff never does."""
-    unconfirmed: bool = EmailAddress.objects.filter(user_id=request.user.pk, primary=True, verified=False).exists()
-    return unconfirmed
+    unconfirmed = EmailAddress.objects.filter(user_id=request.user.pk, primary=True, verified=False)
+    return bool(unconfirmed.exists())

@@ -4,7 +4,7 @@ from html import escape
 
 
 def format_text_event(event: str, text: str, *, event_id: int) -> bytes:
-    """One event that appends `text`, escaped. A carriage return would end the line, so it is named."""
+    """One event that appends `text`, escaped; a carriage return would end the line, so it is named."""
     return format_event(event, escape(text).replace("\r", "&#13;"), event_id=event_id)
 
 

@@ -133,7 +133,7 @@ def _reserve_and_enqueue(
         put_prompt(request_id=request_id, key=key, payload=payload)
         enqueue_job(request_id=request_id, model=model.pk)
     except (BrokerError, RedisError):
-        fail_job(request_id=request_id, error_code="queue_unavailable")
+        fail_job(job=job, error_code="queue_unavailable")
         message = "The queue does not answer. Nothing was billed; please try again."
         headers = {"retry-after": "2"}
         raise ApiError(

@@ -5,9 +5,11 @@ chat completion. These threads are as many as the database can use at once; the 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from threading import Lock
 from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
@@ -16,6 +18,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 THREADS = 4
+_writing = Lock()
 _executor = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="database")
 
 
@@ -30,3 +33,14 @@ def _run(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     except (InterfaceError, OperationalError):
         connection.close()
         raise
+
+
+@contextmanager
+def write_turn() -> Iterator[None]:
+    """One writing thread at a time, on SQLite: it makes a writer that finds the database locked sleep and try again,
+    which under load costs a hundred times the write itself. Other processes still meet at SQLite's own lock."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    with _writing:
+        yield

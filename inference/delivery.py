@@ -10,7 +10,7 @@ from django.utils import timezone
 from inference.leases import take_lease
 from inference.models import Job
 from inference.registry import load_model
-from inference.services import Usage, cancel_job, complete_job, fail_job, start_attempt
+from inference.services import MAX_ATTEMPTS, Usage, cancel_job, complete_job, fail_job, start_attempt
 from inference.streams import StreamWriter, end_stream, get_prompt, is_cancelled
 from lpu_backend import ChatModel, CheckpointError, SamplingParams
 
@@ -26,27 +26,29 @@ def deliver_job(request_id: str) -> None:
         if not is_ours:
             return
         job = start_attempt(request_id=request_id)
-        if job is None:
-            fail_job(request_id=request_id, error_code="engine_fault")
-        elif is_cancelled(request_id) and job.attempts == 1:
-            cancel_job(request_id=request_id, usage=None)
-        else:
+        if job is not None and job.is_active:
             _attempt(job)
         end_stream(request_id=request_id)
 
 
 def _attempt(job: Job) -> None:
+    if job.attempts > MAX_ATTEMPTS:
+        fail_job(job=job, error_code="engine_fault")
+        return
+    if job.attempts == 1 and is_cancelled(job.pk):
+        cancel_job(job=job, usage=None)
+        return
     try:
         run = _Run(job, load_model(job.model_id))
         finish_reason = run.compute()
     except Exception as error:
         _log_fault(job, error)
-        fail_job(request_id=job.pk, error_code="engine_fault")
+        fail_job(job=job, error_code="engine_fault")
         return
     if finish_reason is None:
-        cancel_job(request_id=job.pk, usage=run.usage)
+        cancel_job(job=job, usage=run.usage)
     else:
-        complete_job(request_id=job.pk, finish_reason=finish_reason, usage=run.usage)
+        complete_job(job=job, finish_reason=finish_reason, usage=run.usage)
 
 
 def _log_fault(job: Job, error: Exception) -> None:
@@ -89,17 +91,15 @@ class _Run:
         flushed_at = 0.0
         for step in self._model.generate(prompt.prompt_ids, params):
             self._completion_tokens += 1
-            if step.index < self._writer.next_index:
-                continue
-            self._first_token_at = self._first_token_at or timezone.now()
-            pending.append((step.index, step.text))
-            now = time.monotonic()
-            if step.finish_reason is None and now - flushed_at < FLUSH_S:
-                continue
-            is_gone = self._writer.write_tokens(pending)
+            if step.index >= self._writer.next_index:
+                pending.append((step.index, step.text))
+            is_due = step.finish_reason is not None or time.monotonic() - flushed_at >= FLUSH_S
+            if pending and is_due:
+                self._first_token_at = self._first_token_at or timezone.now()
+                is_gone = self._writer.write_tokens(pending)
+                pending, flushed_at = [], time.monotonic()
+                if is_gone and step.finish_reason is None:
+                    return None
             if step.finish_reason is not None:
                 return step.finish_reason
-            if is_gone:
-                return None
-            pending, flushed_at = [], now
-        return "stop"
+        raise RuntimeError(f"The answer to {job.pk} ended without a reason.")

@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.services import touch_api_key
 from accounts.types import Caller
 from billing.services import place_hold, release_hold, settle_hold
+from inference.database import write_turn
 from inference.limits import correct_tokens
 from inference.models import Job
 from lpu_backend import EmulatedTime
@@ -25,10 +26,9 @@ class Usage:
 
     completion_tokens: int
     first_token_at: datetime | None
-    emulated: EmulatedTime | None
+    emulated: EmulatedTime
 
 
-@transaction.atomic
 def create_job(*, caller: Caller, **fields: Any) -> Job:
     """The job and its hold, in one transaction: neither exists without the other.
 
@@ -37,92 +37,82 @@ def create_job(*, caller: Caller, **fields: Any) -> Job:
     job = Job(
         organization_id=caller.organization_id, project_id=caller.project_id, api_key_id=caller.api_key_id, **fields
     )
-    place_hold(
-        request_id=job.pk,
-        organization_id=caller.organization_id,
-        model=job.model_id,
-        prompt_tokens=job.prompt_tokens,
-        max_completion_tokens=job.max_completion_tokens,
-    )
-    job.save(force_insert=True)
+    with write_turn(), transaction.atomic():
+        place_hold(
+            request_id=job.pk,
+            organization_id=caller.organization_id,
+            model=job.model_id,
+            prompt_tokens=job.prompt_tokens,
+            max_completion_tokens=job.max_completion_tokens,
+        )
+        job.save(force_insert=True)
     return job
 
 
 def start_attempt(*, request_id: str) -> Job | None:
-    """Marks the job as running once more; None if it has ended or was tried too often."""
-    now = timezone.now()
-    waiting = Job.objects.filter(pk=request_id, state__in=Job.ACTIVE, attempts__lt=MAX_ATTEMPTS)
-    started = waiting.update(
-        state=Job.State.RUNNING, attempts=F("attempts") + 1, started_at=Coalesce("started_at", now)
-    )
-    return Job.objects.get(pk=request_id) if started else None
+    """Counts an attempt and marks the job as running, unless it has ended; None if it does not exist."""
+    waiting = Job.objects.filter(pk=request_id, state__in=Job.ACTIVE)
+    with write_turn():
+        waiting.update(
+            state=Job.State.RUNNING, attempts=F("attempts") + 1, started_at=Coalesce("started_at", timezone.now())
+        )
+    return Job.objects.filter(pk=request_id).first()
 
 
-def complete_job(*, request_id: str, finish_reason: str, usage: Usage) -> bool:
-    return _end_job(request_id, Job.State.COMPLETED, usage=usage, finish_reason=finish_reason)
+def complete_job(*, job: Job, finish_reason: str, usage: Usage) -> bool:
+    return _end_job(job, Job.State.COMPLETED, usage, finish_reason=finish_reason)
 
 
-def cancel_job(*, request_id: str, usage: Usage | None) -> bool:
+def cancel_job(*, job: Job, usage: Usage | None) -> bool:
     """The client went away: the tokens made are billed; nothing is, when none was asked of the model (`usage` None)."""
-    return _end_job(request_id, Job.State.CANCELLED, usage=usage, finish_reason="")
+    return _end_job(job, Job.State.CANCELLED, usage)
 
 
-def fail_job(*, request_id: str, error_code: str) -> bool:
+def fail_job(*, job: Job, error_code: str) -> bool:
     """A fault of ours: nothing is billed, whatever was streamed."""
-    return _end_job(request_id, Job.State.FAILED, usage=None, error_code=error_code)
+    return _end_job(job, Job.State.FAILED, None, error_code=error_code)
 
 
-def _end_job(request_id: str, state: Job.State, *, usage: Usage | None, **fields: str) -> bool:
-    """Settles job and hold in one transaction, once: whoever comes second changes nothing and gets False."""
-    with transaction.atomic():
-        active = Job.objects.filter(pk=request_id, state__in=Job.ACTIVE)
-        if not active.update(state=state, finished_at=timezone.now(), payload_key=None, **fields):
+def _end_job(job: Job, state: Job.State, usage: Usage | None, **fields: str) -> bool:
+    """Closes hold and job in one transaction, once: whoever comes second changes nothing and gets False."""
+    with write_turn(), transaction.atomic():
+        counted = _settle(job, usage) if usage else _release(job, state)
+        if counted is None:
             return False
-        job = Job.objects.get(pk=request_id)
-        _charge(job, usage)
-        job.save(update_fields=CHARGED_FIELDS)
+        counted |= {"state": state, "finished_at": timezone.now(), "payload_key": None, **fields}
+        if not Job.objects.filter(pk=job.pk, state__in=Job.ACTIVE).update(**counted):
+            raise RuntimeError(f"The hold of {job.pk} was open, and the job had ended.")
         if job.api_key_id:
             touch_api_key(api_key_id=job.api_key_id)
-    used_tokens = job.prompt_tokens + job.completion_tokens if usage else 0
+    used_tokens = job.prompt_tokens + usage.completion_tokens if usage else 0
     correct_tokens(organization_id=job.organization_id, model=job.model_id, request_id=job.pk, tokens=used_tokens)
     return True
 
 
-CHARGED_FIELDS = (
-    "prompt_tokens",
-    "completion_tokens",
-    "cost_pusd",
-    "first_token_at",
-    "chips",
-    "cycles",
-    "emulated_seconds",
-    "emulated_tokens_per_second",
-    "program_hash",
-    "timing_mode",
-)
-
-
-def _charge(job: Job, usage: Usage | None) -> None:
-    if usage is None:
-        if job.state == Job.State.CANCELLED:
-            job.prompt_tokens = 0
-        release_hold(request_id=job.pk)
-        return
-    job.completion_tokens = usage.completion_tokens
-    job.first_token_at = usage.first_token_at
-    cost_pusd = settle_hold(
-        request_id=job.pk, prompt_tokens=job.prompt_tokens, completion_tokens=usage.completion_tokens
-    )
+def _settle(job: Job, usage: Usage) -> dict[str, Any] | None:
+    """Charges the usage; what the job's row then says of it, or None when the hold was closed before."""
+    tokens = usage.completion_tokens
+    cost_pusd = settle_hold(request_id=job.pk, prompt_tokens=job.prompt_tokens, completion_tokens=tokens)
     if cost_pusd is None:
-        raise RuntimeError(f"The hold of {job.pk} was closed before its job.")
-    job.cost_pusd = cost_pusd
-    if usage.emulated is not None:
-        job.chips = usage.emulated.chips
-        job.cycles = usage.emulated.cycles
-        job.emulated_seconds = usage.emulated.seconds
-        job.emulated_tokens_per_second = usage.emulated.tokens_per_second
-        job.program_hash = usage.emulated.program_hash
-        job.timing_mode = usage.emulated.mode
+        return None
+    return {
+        "completion_tokens": tokens,
+        "cost_pusd": cost_pusd,
+        "first_token_at": usage.first_token_at,
+        "chips": usage.emulated.chips,
+        "cycles": usage.emulated.cycles,
+        "emulated_seconds": usage.emulated.seconds,
+        "emulated_tokens_per_second": usage.emulated.tokens_per_second,
+        "program_hash": usage.emulated.program_hash,
+        "timing_mode": usage.emulated.mode,
+    }
+
+
+def _release(job: Job, state: Job.State) -> dict[str, Any] | None:
+    if not release_hold(request_id=job.pk):
+        return None
+    # Usage counts what was asked of a model: a job that was cancelled before that has no prompt tokens either.
+    return {"prompt_tokens": 0} if state == Job.State.CANCELLED else {}
 
 
 def requeue_job(*, request_id: str, enqueued_at: datetime) -> bool:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from inference.leases import list_leased
 from inference.models import Job
-from inference.queues import enqueue_job
+from inference.queues import enqueue_job, is_queue_empty
 from inference.redis_clients import get_redis, redis_key
 from inference.services import MAX_ATTEMPTS, fail_job, requeue_job
 from inference.streams import end_stream
@@ -16,7 +16,7 @@ from inference.streams import end_stream
 logger = logging.getLogger(__name__)
 
 SETTLING_IN = timedelta(seconds=2)  # a job this young may be between its row and its lease
-LOST_MESSAGE = timedelta(seconds=30)  # a queued job this old may have lost its message with a worker or with Redis
+LOST_MESSAGE = timedelta(seconds=30)  # a job queued for so long is sent again, even if others wait before it
 BATCH = 500
 
 
@@ -26,7 +26,7 @@ def sweep_jobs() -> int:
         return 0
     now = timezone.now()
     active = Job.objects.filter(state__in=Job.ACTIVE, enqueued_at__lt=now - SETTLING_IN).order_by("enqueued_at")
-    jobs = list(active.only("pk", "model_id", "state", "attempts", "created_at", "enqueued_at")[:BATCH])
+    jobs = list(active.defer("payload_key")[:BATCH])
     leased = list_leased([job.pk for job in jobs]) if jobs else set()
     return sum(_rescue(job) for job in jobs if job.pk not in leased)
 
@@ -36,11 +36,17 @@ def _rescue(job: Job) -> bool:
     is_late = job.created_at < now - timedelta(seconds=settings.JOB_DEADLINE_S)
     if is_late or (job.state == Job.State.RUNNING and job.attempts >= MAX_ATTEMPTS):
         logger.warning("Job %s is given up after %d attempts.", job.pk, job.attempts)
-        is_failed = fail_job(request_id=job.pk, error_code="engine_fault")
+        is_failed = fail_job(job=job, error_code="engine_fault")
         end_stream(request_id=job.pk)
         return is_failed
-    is_lost = job.state == Job.State.RUNNING or job.enqueued_at < now - LOST_MESSAGE
-    if not is_lost or not requeue_job(request_id=job.pk, enqueued_at=job.enqueued_at):
+    if not _has_lost_its_message(job) or not requeue_job(request_id=job.pk, enqueued_at=job.enqueued_at):
         return False
     enqueue_job(request_id=job.pk, model=job.model_id)
     return True
+
+
+def _has_lost_its_message(job: Job) -> bool:
+    """A running job without a lease lost its worker. A queued one lost its message with a worker that had just taken it
+    (then its queue may be empty), or with Redis; a message too many is harmless, for the lease lets one through."""
+    is_old = job.enqueued_at < timezone.now() - LOST_MESSAGE
+    return job.state == Job.State.RUNNING or is_old or is_queue_empty(job.model_id)

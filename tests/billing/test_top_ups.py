@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import pytest
 from django.utils import timezone
 
-from accounts.models import Organization
+from accounts.models import AuditEvent, Organization
 from billing import top_ups
 from billing.exceptions import (
     PaymentsNotConfiguredError,
@@ -91,6 +91,7 @@ def test_a_paid_top_up_is_credited_once_by_ten_at_once(
     session_id = pay_top_up(stripe_fake, top_up)
     outcomes = run_at_once(*[partial(complete_top_up, checkout_session_id=session_id)] * 10)
     assert {outcome.state for outcome in outcomes} == {TopUp.State.PAID}
+    assert AuditEvent.objects.filter(action="top_up.paid").count() == 1
     assert get_funds(organization.pk).balance_pusd == CREDIT_PUSD + 20 * PUSD_PER_USD
 
 

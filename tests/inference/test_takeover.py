@@ -68,7 +68,7 @@ def die_after_tokens(job: Job, count: int) -> None:
     Job.objects.filter(pk=job.pk).update(enqueued_at=timezone.now() - LONG_AGO)
 
 
-@pytest.mark.parametrize("count", [1, 7, 15])
+@pytest.mark.parametrize("count", [1, 7, 15, 16])
 def test_another_worker_goes_on_at_the_next_token(job: Job, count: int, organization: Organization) -> None:
     die_after_tokens(job, count)
     deliver_job(job.pk)
@@ -77,6 +77,14 @@ def test_another_worker_goes_on_at_the_next_token(job: Job, count: int, organiza
     assert (job.state, job.attempts, job.completion_tokens) == (Job.State.COMPLETED, 2, 16)
     assert Journal.objects.filter(kind=Journal.Kind.USAGE).count() == 1
     assert get_funds(organization.pk).held_pusd == 0
+
+
+def test_a_worker_that_died_after_the_last_token_leaves_the_right_ending(job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(max_completion_tokens=5)
+    die_after_tokens(job, 5)
+    deliver_job(job.pk)
+    job.refresh_from_db()
+    assert (job.finish_reason, job.completion_tokens) == ("length", 5)
 
 
 def test_the_text_is_that_of_an_undisturbed_run(job: Job) -> None:
@@ -92,6 +100,15 @@ def test_the_sweeper_sends_a_job_without_a_lease_to_its_queue_once(job: Job, que
     assert sweep_jobs() == 1
     get_redis().delete("lpu:sweep")
     assert sweep_jobs() == 0
+    assert queued == [job.pk]
+
+
+def test_the_sweeper_finds_a_message_that_died_with_a_worker(job: Job, queued: list[str]) -> None:
+    Job.objects.filter(pk=job.pk).update(enqueued_at=timezone.now() - LONG_AGO)
+    get_redis().rpush("model.null-16", b"the message of another job")
+    assert sweep_jobs() == 0
+    get_redis().delete("model.null-16", "lpu:sweep")
+    assert sweep_jobs() == 1
     assert queued == [job.pk]
 
 
