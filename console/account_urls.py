@@ -1,7 +1,7 @@
 """Signing up, in and out: django-allauth's views and names at the product's addresses."""
 
 from allauth.account import views
-from django.urls import path
+from django.urls import path, re_path
 
 urlpatterns = [
     path("signup", views.signup, name="account_signup"),
@@ -16,8 +16,9 @@ urlpatterns = [
     path("account/password/set", views.password_set, name="account_set_password"),
     path("account/password/reset", views.password_reset, name="account_reset_password"),
     path("account/password/reset/sent", views.password_reset_done, name="account_reset_password_done"),
-    path(
-        "account/password/reset/<slug:uidb36>/<str:key>",
+    # allauth fills in user and key by replacing the text "UID-KEY" of this address.
+    re_path(
+        r"^account/password/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)$",
         views.password_reset_from_key,
         name="account_reset_password_from_key",
     ),

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email import message_from_string, policy
+from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
 # Django's file backend writes a line of this many dashes after each message.
-SEPARATOR = "-" * 79
+SEPARATOR = b"\n" + b"-" * 79 + b"\n"
 SHOWN_MAILS = 50
 
 
@@ -27,12 +27,11 @@ def list_mails(folder: Path) -> list[Mail]:
 
 
 def _read_mails(path: Path) -> list[Mail]:
-    texts = path.read_text(encoding="utf-8").split(f"\n{SEPARATOR}\n")
-    return [_parse_mail(text, path) for text in texts if text.strip()]
+    return [_parse_mail(content, path) for content in path.read_bytes().split(SEPARATOR) if content.strip()]
 
 
-def _parse_mail(text: str, path: Path) -> Mail:
-    message = message_from_string(text, policy=policy.default)
+def _parse_mail(content: bytes, path: Path) -> Mail:
+    message = message_from_bytes(content, policy=policy.default)
     if not isinstance(message, EmailMessage):
         raise TypeError(f"{path.name} holds no mail.")
     body = message.get_body(preferencelist=("plain",))

@@ -17,10 +17,16 @@ def usd(amount_pusd: int) -> str:
 
 @register.filter
 def exact_usd(amount_pusd: int) -> str:
-    """An amount in picodollars to the last digit, signed, with at least two decimals."""
+    """An amount of at least nothing, in picodollars, to the last digit, with at least two decimals."""
+    whole, _, decimals = f"{to_usd(amount_pusd):,f}".partition(".")
+    return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+@register.filter
+def signed_usd(amount_pusd: int) -> str:
+    """An amount in picodollars to the last digit, with its sign: what a ledger entry adds or takes."""
     sign = "−" if amount_pusd < 0 else "+"  # noqa: RUF001 - a minus sign, as wide as the plus
-    whole, _, decimals = f"{to_usd(abs(amount_pusd)):,f}".partition(".")
-    return f"{sign}${whole}.{decimals.rstrip('0').ljust(2, '0')}"
+    return f"{sign}{exact_usd(abs(amount_pusd))}"
 
 
 @register.filter
