@@ -36,12 +36,10 @@ class PlaygroundForm(forms.Form):
     """One turn of the playground. Every field belongs to the form `playground-form`, wherever it stands on the page."""
 
     prompt = forms.CharField(
-        label="Message", strip=False, widget=forms.Textarea(attrs={"rows": 3, "placeholder": "What is an LPU?"})
+        label="Message", widget=forms.Textarea(attrs={"rows": 3, "placeholder": "What is an LPU?"})
     )
     model = forms.ChoiceField(label="Model")
-    system_prompt = forms.CharField(
-        label="System prompt", required=False, strip=False, widget=forms.Textarea(attrs={"rows": 3})
-    )
+    system_prompt = forms.CharField(label="System prompt", required=False, widget=forms.Textarea(attrs={"rows": 3}))
     temperature = forms.FloatField(label="Temperature", min_value=0, max_value=2, initial=1, step_size=0.1)
     top_p = forms.FloatField(label="Top p", min_value=0.05, max_value=1, initial=1)
     max_completion_tokens = forms.IntegerField(

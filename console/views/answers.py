@@ -3,6 +3,7 @@
 A stream's address carries the sealed handle of its job, which only the organization that began the job can open.
 """
 
+import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
+from redis.exceptions import RedisError
 
 from accounts.models import User
 from accounts.selectors import get_default_project, get_organization_of
@@ -28,7 +30,10 @@ from inference.selectors import list_models
 from inference.streaming import cancel_reading, open_handle, relay_job, seal_handle
 from inference.types import EndEvent, JobHandle
 
+logger = logging.getLogger(__name__)
+
 FAULT = "The engine failed while it computed this answer. Nothing was billed; please try again."
+LOST = "The stream of this answer was lost. What was made until then is billed; please try again."
 
 
 @require_POST
@@ -84,12 +89,11 @@ class _Answer:
     figures: AnswerFigures
     texts: list[str] = field(default_factory=list, repr=False)
 
-    def render_figures(self, ending: EndEvent | None = None) -> bytes:
+    def render_figures(self, ending: EndEvent | None = None, error: str = "") -> bytes:
         """The fragment beside the answer. At the end it carries the answer too, for the next turn to send along."""
-        context = {"handle": self.handle, "figures": self.figures, "ending": ending}
-        if ending is not None:
-            is_fault = bool(ending.error_code)
-            context |= {"error": FAULT if is_fault else "", "answer": "" if is_fault else "".join(self.texts)}
+        context = {"handle": self.handle, "figures": self.figures, "ending": ending, "error": error}
+        if ending is not None and not error:
+            context["answer"] = "".join(self.texts)
         return format_event("figures", render_to_string("console/turn_figures.html", context))
 
 
@@ -100,7 +104,7 @@ async def _relay(answer: _Answer, last_index: int) -> AsyncGenerator[bytes, None
         async for event in events:
             if isinstance(event, EndEvent):
                 answer.figures.close(event)
-                yield answer.render_figures(event)
+                yield answer.render_figures(event, FAULT if event.error_code else "")
                 yield format_event("done", "done")
                 return
             answer.texts.append(event.text)
@@ -109,6 +113,11 @@ async def _relay(answer: _Answer, last_index: int) -> AsyncGenerator[bytes, None
                 yield format_text_event("token", event.text, event_id=event.index)
             if answer.figures.is_due():
                 yield answer.render_figures()
+    except (RedisError, RuntimeError):
+        # Without a last word the browser would connect again and again.
+        logger.exception("The stream of %s was lost.", answer.handle.request_id)
+        yield answer.render_figures(error=LOST)
+        yield format_event("done", "done")
     finally:
         # Not left to the garbage collector: closing is what cancels the job of somebody who went away.
         await events.aclose()
