@@ -1,4 +1,4 @@
-"""Static files under ASGI. WhiteNoise streams from a synchronous iterator, which an ASGI server has to collect first."""
+"""Static files under ASGI. WhiteNoise streams from a synchronous iterator, which ASGI has to collect first."""
 
 from django.http import HttpRequest, HttpResponse
 from whitenoise.middleware import WhiteNoiseMiddleware

@@ -61,6 +61,12 @@
     if (closer) closer.closest("dialog").close();
   });
   document.addEventListener("keydown", step);
+  // Whose session has ended is led to log in, instead of finding that page inside this one.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (new URL(event.detail.xhr.responseURL).pathname !== "/login") return;
+    event.detail.shouldSwap = false;
+    window.location.assign(`/login?next=${encodeURIComponent(window.location.pathname)}`);
+  });
   document.addEventListener("htmx:sendError", () => announce("The server could not be reached. Check the connection and try again."));
   document.addEventListener("htmx:responseError", (event) => {
     announce(`The server answered ${event.detail.xhr.status}. Reload the page and try again.`);

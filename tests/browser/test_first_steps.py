@@ -6,6 +6,7 @@ from typing import Any
 from accounts.selectors import get_caller
 from inference.models import Job
 from tests.browser.conftest import Site
+from tests.inference.conftest import wait_for_end
 
 
 def test_a_developer_signs_up_gets_a_key_and_an_answer_and_signs_out(site: Site) -> None:
@@ -70,14 +71,13 @@ def test_stop_ends_an_answer_early(site: Site, slow_null_model: None) -> None:
     assert site.page.get_by_role("button", name="Stop").count() == 0
 
 
-def test_leaving_the_page_cancels_the_answer(site: Site, slow_null_model: None) -> None:
+def test_closing_the_page_cancels_the_answer(site: Site, slow_null_model: None) -> None:
     site.sign_up()
     site.open("/playground")
     site.ask("Hello")
     site.page.get_by_test_id("answer").get_by_text("tok01").wait_for()
-    site.open("/usage")
-    site.page.wait_for_function("fetch('/readyz').then(() => true)")
-    assert _wait_until_ended(site) == Job.State.CANCELLED
+    site.page.close()
+    assert wait_for_end(Job.objects.get().pk).state == Job.State.CANCELLED
 
 
 def test_a_second_turn_knows_the_first(site: Site) -> None:
@@ -96,6 +96,14 @@ def test_a_fault_is_shown_where_the_answer_would_be(site: Site, broken_null_mode
     site.open("/playground")
     site.ask("Hello")
     site.page.get_by_text("Nothing was billed").wait_for()
+
+
+def test_an_ended_session_leads_to_log_in_and_back(site: Site) -> None:
+    site.sign_up()
+    site.open("/playground")
+    site.page.context.clear_cookies(name="sessionid")
+    site.ask("Hello")
+    site.page.wait_for_url("**/login?next=%2Fplayground")
 
 
 def test_the_whole_way_works_by_keyboard(site: Site) -> None:
@@ -138,12 +146,3 @@ def _press_until_label(page: Any, element_id: str) -> None:
         if page.evaluate("document.activeElement.id") == element_id:
             return
     raise AssertionError(f"{element_id} is not reached.")
-
-
-def _wait_until_ended(site: Site) -> str:
-    for _ in range(100):
-        job = Job.objects.get()
-        if not job.is_active:
-            return job.state
-        site.page.wait_for_timeout(50)
-    raise AssertionError("The job did not end.")

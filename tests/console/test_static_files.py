@@ -1,5 +1,4 @@
 import pytest
-from django.http import StreamingHttpResponse
 from django.test import Client
 
 pytestmark = pytest.mark.django_db
@@ -7,7 +6,7 @@ pytestmark = pytest.mark.django_db
 
 def test_a_file_comes_whole_with_its_type(client: Client) -> None:
     response = client.get("/static/js/theme.js")
-    assert not isinstance(response, StreamingHttpResponse)
+    assert not response.streaming
     assert response["Content-Type"].startswith("text/javascript")
     assert b"localStorage" in response.content
 
