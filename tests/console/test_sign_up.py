@@ -83,3 +83,11 @@ def test_a_user_without_organization_is_offered_one(client: Client, db: None) ->
     assert client.get("/keys").status_code == 200
     client.post("/set-up")
     assert Organization.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_new_developer_is_told_once_about_the_confirmation(client: Client, mail_dir: Path) -> None:
+    text = text_of(client.post("/signup", NEW, follow=True))
+    assert text.count("Open the mail") == 1
+    assert "Successfully signed in" not in text
+    assert "We sent a confirmation link" not in text
