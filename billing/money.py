@@ -26,9 +26,6 @@ def to_usd(amount_pusd: int) -> Decimal:
 
 
 def format_usd(amount_pusd: int) -> str:
-    """An amount for people: two decimals from a cent up, all that matter below it, never rounded to nothing."""
-    amount = to_usd(abs(amount_pusd))
-    sign = "-" if amount_pusd < 0 else ""
-    if amount == 0 or amount >= Decimal("0.01"):
-        return f"{sign}${amount:,.2f}"
-    return f"{sign}${amount.normalize():f}"
+    """The amount to its last digit, with at least two decimals: what a page shows is what the ledger holds."""
+    whole, _, decimals = f"{to_usd(abs(amount_pusd)):,f}".partition(".")
+    return f"{'-' if amount_pusd < 0 else ''}${whole}.{decimals.rstrip('0').ljust(2, '0')}"

@@ -2,7 +2,7 @@
 
 from django import template
 
-from billing.money import format_usd, to_usd
+from billing.money import format_usd
 
 register = template.Library()
 
@@ -11,22 +11,14 @@ SECOND_UNITS = ((1.0, 1, "s"), (1e-3, 1e3, "ms"), (1e-6, 1e6, "µs"), (0.0, 1e9,
 
 @register.filter
 def usd(amount_pusd: int) -> str:
-    """An amount in picodollars for a reader: cents from a cent up, every digit that matters below."""
     return format_usd(amount_pusd)
 
 
 @register.filter
-def exact_usd(amount_pusd: int) -> str:
-    """An amount of at least nothing, in picodollars, to the last digit, with at least two decimals."""
-    whole, _, decimals = f"{to_usd(amount_pusd):,f}".partition(".")
-    return f"${whole}.{decimals.rstrip('0').ljust(2, '0')}"
-
-
-@register.filter
 def signed_usd(amount_pusd: int) -> str:
-    """An amount in picodollars to the last digit, with its sign: what a ledger entry adds or takes."""
+    """An amount with its sign: what a ledger entry adds or takes."""
     sign = "−" if amount_pusd < 0 else "+"  # noqa: RUF001 - a minus sign, as wide as the plus
-    return f"{sign}{exact_usd(abs(amount_pusd))}"
+    return f"{sign}{format_usd(abs(amount_pusd))}"
 
 
 @register.filter

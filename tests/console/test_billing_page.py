@@ -35,7 +35,7 @@ def test_it_shows_what_is_available_and_what_is_held(browser: Client, organizati
         request_id="req_1", organization_id=organization.pk, model="lpu-demo", prompt_tokens=1, max_completion_tokens=0
     )
     response = browser.get("/billing")
-    assert "$0.99999995 exactly" in text_of(response)
+    assert "Available $0.99999995" in text_of(response)
     assert "Held for running calls $0.00000005" in text_of(response)
 
 

@@ -1,14 +1,21 @@
 import pytest
 
-from console.templatetags.console_format import exact_usd, seconds, signed_usd
+from billing.money import format_usd
+from console.templatetags.console_format import seconds, signed_usd
 
 
 @pytest.mark.parametrize(
     ("amount_pusd", "text"),
-    [(0, "$0.00"), (10**12, "$1.00"), (1, "$0.000000000001"), (1_234_567 * 10**12 + 5 * 10**9, "$1,234,567.005")],
+    [
+        (0, "$0.00"),
+        (10**12, "$1.00"),
+        (1, "$0.000000000001"),
+        (-15 * 10**9, "-$0.015"),
+        (1_234_567 * 10**12 + 5 * 10**9, "$1,234,567.005"),
+    ],
 )
-def test_an_exact_amount_keeps_every_digit(amount_pusd: int, text: str) -> None:
-    assert exact_usd(amount_pusd) == text
+def test_an_amount_keeps_every_digit(amount_pusd: int, text: str) -> None:
+    assert format_usd(amount_pusd) == text
 
 
 def test_a_ledger_amount_carries_its_sign() -> None:
