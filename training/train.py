@@ -240,7 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=2300)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--conversations", type=int, default=60_000)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()

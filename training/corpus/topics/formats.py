@@ -63,7 +63,8 @@ def draw_list(rng: Random) -> list[Exchange]:
     wish, answer = rng.choice((_in_a_line, _as_bullets, _numbered, _as_json_list))(items)
     said = rng.choice((_COUNT_WORDS[count], str(count)))
     asked = expand(_LIST_WISH, rng, {"count": said, "subject": subject})
-    return [Exchange(asked.removesuffix(".") + expand(wish, rng) + ".", answer)]
+    words = (asked.removesuffix("."), expand(wish, rng))
+    return [Exchange(" ".join(filter(None, words)) + ".", answer)]
 
 
 def draw_points(rng: Random) -> list[Exchange]:
