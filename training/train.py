@@ -150,12 +150,12 @@ class Trainer:
         for optimizer, base_rate in zip(self.optimizers, self._base_rates, strict=True):
             optimizer.param_groups[0]["lr"] = base_rate * factor
         loss = loss_of(self.model, *self.batches.get(self.step))
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        return loss.item()
+        return float(loss.item())
 
     def _report(self, loss: float, steps_per_s: float) -> None:
         self.curve.append({"step": self.step, "loss": round(loss, 4)})
@@ -192,15 +192,15 @@ class Trainer:
         print(f"resumed at step {self.step}")
 
 
-@torch.no_grad()
 def held_out_loss(model: LlamaForCausalLM, tokenizer: Tokenizer, recipe: Recipe) -> float:
     """The loss on conversations drawn with another seed, in nats per token of the assistant."""
     conversations = generate_conversations(recipe.seed + 1_000_003, _HELD_OUT_CONVERSATIONS)
     ids, is_target = encode_conversations(conversations, tokenizer).cut_rows(recipe.row_tokens)
-    losses = [
-        loss_of(model, torch.from_numpy(ids[row : row + 1]), torch.from_numpy(is_target[row : row + 1])).item()
-        for row in range(len(ids))
-    ]
+    with torch.no_grad():
+        losses = [
+            loss_of(model, torch.from_numpy(ids[row : row + 1]), torch.from_numpy(is_target[row : row + 1])).item()
+            for row in range(len(ids))
+        ]
     return math.fsum(losses) / len(losses)
 
 
@@ -240,7 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=2300)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--conversations", type=int, default=60_000)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
