@@ -1,5 +1,6 @@
 """Many calls of every kind through both SDKs, some cut off by the client, counted on the client's side.
 
+    python3 dev.py setup requirements.txt requirements-dev.txt               # brings both SDKs
     python3 dev.py up                                                        # in one terminal
     key=$(python3 dev.py manage create_api_key --email bench@example.com --plan developer --credit-usd 5)
     .venv/bin/python benchmarks/mixed_calls.py --key "$key"                  # in another
