@@ -10,7 +10,7 @@ import httpx
 import pytest
 import uvicorn
 from celery.contrib.testing.worker import start_worker
-from celery.worker import WorkController
+from celery.worker import WorkController, state
 from django.db import connections
 from pytest_django import Settings
 
@@ -89,10 +89,11 @@ def _close_connection(barrier: threading.Barrier) -> None:
 
 
 @pytest.fixture
-def server(transactional_db: None, server_url: str, settings: Settings) -> str:
+def server(transactional_db: None, server_url: str, settings: Settings) -> Iterator[str]:
     settings.SERVES_NULL_MODEL = True
     get_redis().flushdb()
-    return server_url
+    yield server_url
+    wait_until_idle()
 
 
 @pytest.fixture
@@ -107,6 +108,15 @@ def path(server: str, worker_pulse: None, issued_key: IssuedKey, organization: O
     """The whole path, with limits that do not get in a test's way."""
     RateLimit.objects.create(organization=organization, rpm=10**5, rpd=10**6, tpm=10**7, tpd=10**9)
     return Path(url=server, key=issued_key.secret)
+
+
+def wait_until_idle(seconds: float = 20) -> None:
+    """A test may leave a job running; the tables are emptied only once no task holds a lock on them."""
+    get_redis().delete(*QUEUES)
+    deadline = time.monotonic() + seconds
+    while state.reserved_requests or state.active_requests:
+        assert time.monotonic() < deadline, "A task of the last test did not end."
+        time.sleep(0.01)
 
 
 def wait_for_end(request_id: str, seconds: float = 20) -> Job:
