@@ -14,6 +14,19 @@ from accounts.types import IssuedKey
 from billing.append_only import create_triggers, drop_triggers
 from console.sign_up import set_up_organization
 
+# Imported here once: a fixture that is imported in two places is two fixtures, and two workers in one process.
+from tests.serving import (  # noqa: F401
+    broken_null_model,
+    celery_worker_on_threads,
+    closed_connections,
+    fading_null_model,
+    path,
+    server,
+    server_url,
+    slow_null_model,
+    worker_pulse,
+)
+
 
 @pytest.fixture(autouse=True)
 def _fast_passwords(settings: Any) -> None:

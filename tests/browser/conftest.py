@@ -14,15 +14,6 @@ import pytest
 from django.core.cache import cache
 
 from tests.console.conftest import PASSWORD
-from tests.inference.conftest import (  # noqa: F401 - fixtures
-    broken_null_model,
-    celery_worker_on_threads,
-    closed_connections,
-    server,
-    server_url,
-    slow_null_model,
-    worker_pulse,
-)
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -75,7 +66,7 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def site(chromium: Any, server: str, worker_pulse: None, settings: Any, tmp_path: Path) -> Iterator[Site]:  # noqa: F811
+def site(chromium: Any, server: str, worker_pulse: None, settings: Any, tmp_path: Path) -> Iterator[Site]:
     """Fails a test whose pages complain in the console, throw, or ask another host for anything."""
     settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     settings.EMAIL_FILE_PATH = settings.MAIL_DIR = tmp_path / "mail"

@@ -6,7 +6,7 @@ from typing import Any
 from accounts.selectors import get_caller
 from inference.models import Job
 from tests.browser.conftest import Site
-from tests.inference.conftest import wait_for_end
+from tests.serving import wait_for_end
 
 
 def test_a_developer_signs_up_gets_a_key_and_an_answer_and_signs_out(site: Site) -> None:

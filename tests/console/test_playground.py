@@ -18,17 +18,7 @@ from inference.types import JobEvent, JobHandle, TokenEvent
 from tests.console.conftest import BACKEND
 from tests.console.pages import text_of
 from tests.console.test_sse import read_data
-from tests.inference.conftest import (  # noqa: F401 - fixtures
-    NULL,
-    broken_null_model,
-    celery_worker_on_threads,
-    closed_connections,
-    server,
-    server_url,
-    slow_null_model,
-    wait_for_end,
-    worker_pulse,
-)
+from tests.serving import NULL, wait_for_end
 
 TURN = {"model": NULL, "prompt": "Hello <b>", "temperature": "1", "top_p": "1"}
 
@@ -68,7 +58,7 @@ def read_events(response: httpx.Response) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def visitor(organization: Organization, user: User, worker_pulse: None, server: str) -> Iterator[Visitor]:  # noqa: F811
+def visitor(organization: Organization, user: User, worker_pulse: None, server: str) -> Iterator[Visitor]:
     visitor = Visitor(user, server)
     yield visitor
     visitor.http.close()
@@ -109,7 +99,7 @@ def test_the_next_turn_sends_the_answered_ones_along(visitor: Visitor) -> None:
     assert with_earlier.prompt_tokens > alone.prompt_tokens
 
 
-def test_closing_the_page_cancels_the_job(visitor: Visitor, slow_null_model: None) -> None:  # noqa: F811
+def test_closing_the_page_cancels_the_job(visitor: Visitor, slow_null_model: None) -> None:
     with visitor.http.stream("GET", visitor.ask()) as response:
         for name, _ in read_events(response):
             if name == "token":
@@ -120,7 +110,7 @@ def test_closing_the_page_cancels_the_job(visitor: Visitor, slow_null_model: Non
     assert get_funds(job.organization_id).held_pusd == 0
 
 
-def test_stopping_ends_the_stream_with_what_was_made(visitor: Visitor, slow_null_model: None) -> None:  # noqa: F811
+def test_stopping_ends_the_stream_with_what_was_made(visitor: Visitor, slow_null_model: None) -> None:
     address = visitor.ask()
     with visitor.http.stream("GET", address) as response:
         events = read_events(response)
@@ -132,7 +122,7 @@ def test_stopping_ends_the_stream_with_what_was_made(visitor: Visitor, slow_null
     assert Job.objects.get().completion_tokens < 16
 
 
-def test_a_fault_is_told_in_place_and_not_billed(visitor: Visitor, broken_null_model: None) -> None:  # noqa: F811
+def test_a_fault_is_told_in_place_and_not_billed(visitor: Visitor, broken_null_model: None) -> None:
     events = read_all(visitor, visitor.ask())
     assert "Nothing was billed" in events[-2][1]
     assert get_funds(Job.objects.get().organization_id).balance_pusd == 10**12

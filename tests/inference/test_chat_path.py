@@ -12,7 +12,7 @@ from billing.models import Hold, Journal
 from billing.selectors import get_funds
 from inference.models import Job
 from inference.redis_clients import get_redis
-from tests.inference.conftest import NULL, Path, wait_for_end
+from tests.serving import NULL, Path, wait_for_end
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,7 @@ from accounts.types import IssuedKey
 from billing.models import Balance, Hold
 from inference.models import Job, LanguageModel, RateLimit
 from inference.redis_clients import get_redis
-from tests.inference.conftest import NULL
+from tests.serving import NULL
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -18,7 +18,7 @@ from inference.redis_clients import get_redis
 from inference.services import create_job, start_attempt
 from inference.streams import FIELD, StreamWriter, put_prompt, stream_key
 from inference.sweeping import sweep_jobs
-from tests.inference.conftest import NULL
+from tests.serving import NULL
 
 LONG_AGO = timedelta(seconds=20)
 

@@ -60,7 +60,7 @@ def running_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def server_url() -> Iterator[str]:
+def server_url(closed_connections: None) -> Iterator[str]:
     with running_server() as url:
         yield url
 
@@ -74,7 +74,7 @@ def celery_worker_on_threads() -> Iterator[WorkController]:
         yield started
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def closed_connections(django_db_setup: None) -> Iterator[None]:
     """Before the test database is dropped, the database threads let go of it."""
     yield
