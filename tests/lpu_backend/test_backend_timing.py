@@ -6,7 +6,7 @@ import pytest
 
 from lpu_backend import GROQCHIP1
 from lpu_backend.checkpoint_model import CheckpointModel
-from lpu_backend.chip import ChipSpec
+from lpu_backend.chip import ChipSpec, plan_floor
 from lpu_backend.timing import ModelShape, estimate_time, shape_of
 
 # Two layers of 2,048,000 weights: 100 cycles of streaming each; a head of 1,024,000: 50 cycles.
@@ -79,16 +79,22 @@ def test_every_figure_of_the_chip_has_a_source_and_a_standing() -> None:
     assert {field.metadata["standing"] for field in figures} <= {"published", "derived", "assumed"}
 
 
-def test_derived_figures_follow_from_the_published_ones() -> None:
+def test_derived_figures_are_the_published_ones() -> None:
     chip = GROQCHIP1
-    assert chip.lanes == chip.tiles * chip.lanes_per_tile
-    assert chip.sram_bytes == chip.mem_slices * chip.mem_slice_bytes
-    assert chip.mem_slice_bytes == 8_192 * chip.lanes
-    assert chip.stream_bytes_per_cycle == chip.streams_per_lane * chip.lanes
-    assert chip.sram_bytes_per_cycle == chip.mem_slices * chip.mem_banks_per_slice * chip.lanes
-    assert chip.mxm_plane_macs == chip.lanes**2
-    assert chip.mxm_int8_macs_per_cycle == chip.mxm_planes * chip.mxm_plane_macs
-    assert chip.mxm_weight_load_bytes_per_cycle == chip.streams_per_lane // 2 * chip.lanes
-    assert chip.vxm_alus == chip.lanes * chip.vxm_alus_per_lane
-    assert chip.instruction_fetch_bytes_per_cycle == chip.instruction_queues * 16
-    assert round(chip.c2c_link_latency_cycles * 1e9 / chip.clock_hz) == chip.hop_link_alone_ns
+    assert chip.lanes == 320
+    assert chip.mem_slice_bytes == 2.5 * 2**20
+    assert chip.sram_bytes == 220 * 2**20
+    assert chip.stream_bytes_per_cycle == 20_480
+    assert chip.sram_bytes_per_cycle == 56_320
+    assert chip.mxm_int8_macs_per_cycle == 409_600
+    assert chip.vxm_alus == 5_120
+    assert chip.link_alone_ns == 241
+    assert round(chip.lanes / chip.c2c_vector_interval_cycles * chip.clock_hz / 1e9, 2) == 10.67
+
+
+def test_the_floorplan_has_144_queues_from_the_west_edge_to_the_east() -> None:
+    plan = plan_floor(GROQCHIP1)
+    assert len(plan.queues) == 144
+    assert [*plan.positions][:4] == ["MXM_W1", "MXM_W0", "SXM_W", "MEM_W43"]
+    assert (plan.positions["MEM_W0"], plan.positions["VXM"], plan.positions["MEM_E0"]) == (46, 47, 48)
+    assert plan.width == 95
