@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from lpu_backend.assembly.errors import TextError, at_line
@@ -43,17 +44,18 @@ class Assembler:
         self._regions: list[Region] = []
         self._texts: list[Text] = []
         self._links: list[Link] = []
+        self._joined: set[tuple[int, int]] = set()
         self._placement = Placement(chip)
         self._target: QueueSchedule | None = None
         self._queue: Queue | None = None
-        self._takers: dict[type, tuple[Queue, ...]] = {}
+        self._takers: dict[type, list[Queue]] = {}
         self._open_text: _OpenText | None = None
         self._directives: Mapping[str, Callable[[str, Line], None]] = {
             ".program": self._read_program,
             ".chip": self._read_chip,
-            ".input": self._read_region,
-            ".output": self._read_region,
-            ".constant": self._read_region,
+            ".input": partial(self._read_region, "input"),
+            ".output": partial(self._read_region, "output"),
+            ".constant": partial(self._read_region, "constant"),
             ".link": self._read_link,
             ".text": self._read_text,
             "queue": self._read_queue,
@@ -61,10 +63,10 @@ class Assembler:
 
     def read(self, line: Line) -> None:
         """Take one line. TextError says what was expected on it."""
-        word, _, rest = line.text.partition(" ")
+        word, *rest = line.text.split(maxsplit=1)
         if directive := self._directives.get(word):
             self._close()
-            directive(rest.strip(), line)
+            directive(rest[0] if rest else "", line)
         elif word.startswith("."):
             raise TextError(f"expected {', '.join(self._directives)}, .let, .for or .end, not `{word}`")
         else:
@@ -110,9 +112,8 @@ class Assembler:
         while len(self._queues) <= number:
             self._queues.append({})
 
-    def _read_region(self, rest: str, line: Line) -> None:
-        kinds: Mapping[str, RegionKind] = {".input": "input", ".output": "output", ".constant": "constant"}
-        region = parse_region(kinds[line.text.partition(" ")[0]], rest, line.names, self._chip_number)
+    def _read_region(self, kind: RegionKind, rest: str, line: Line) -> None:
+        region = parse_region(kind, rest, line.names, self._chip_number)
         _refuse(self._placement.add_region(region))
         self._regions.append(region)
 
@@ -120,13 +121,12 @@ class Assembler:
         if not (match := _LINK.fullmatch(rest)):
             raise TextError("expected `.link CHIP.LINK CHIP.LINK`")
         link = Link(*(int(number) for number in match.groups()))
-        ends = [end for other in self._links for end in _list_ends(other)]
-        for number, place in _list_ends(link):
+        for number, place in ((link.chip_a, link.link_a), (link.chip_b, link.link_b)):
             if place >= self._chip.c2c_links:
                 raise TextError(f"expected link 0 to {self._chip.c2c_links - 1}, not {place}")
-            if (number, place) in ends:
+            if (number, place) in self._joined:
                 raise TextError(f"link {number}.{place} is joined already")
-            ends.append((number, place))
+            self._joined.add((number, place))
             self._reach_chip(number)
         self._links.append(link)
 
@@ -161,21 +161,25 @@ class Assembler:
 
     def _find_fault(self, instruction: Instruction) -> str | None:
         """Why this queue does not take this instruction or, in a `.text`, why none does."""
+        if self._queue:
+            fault = find_fault(instruction, self._queue, self._chip)
+        else:
+            fault = self._find_text_fault(instruction)
+        return fault or find_address_fault(instruction, self._chip)
+
+    def _find_text_fault(self, instruction: Instruction) -> str | None:
         fault: str | None = None
-        for queue in (self._queue,) if self._queue else self._list_takers(type(instruction)):
+        takers = self._list_takers(type(instruction))
+        for place, queue in enumerate(takers):
             if (fault := find_fault(instruction, queue, self._chip)) is None:
-                return find_address_fault(instruction, self._chip)
+                takers.insert(0, takers.pop(place))  # the next of its kind is likely for the same queue
+                return None
         return fault
 
-    def _list_takers(self, kind: type[Instruction]) -> tuple[Queue, ...]:
+    def _list_takers(self, kind: type[Instruction]) -> list[Queue]:
         if kind not in self._takers:
-            queues = self._floor.queues.values()
-            self._takers[kind] = tuple(queue for queue in queues if is_of_unit(kind, queue.unit))
+            self._takers[kind] = [queue for queue in self._floor.queues.values() if is_of_unit(kind, queue.unit)]
         return self._takers[kind]
-
-
-def _list_ends(link: Link) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (link.chip_a, link.link_a), (link.chip_b, link.link_b)
 
 
 def _parse_cycle(text: str, names: Mapping[str, int]) -> int:
