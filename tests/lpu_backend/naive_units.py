@@ -272,7 +272,9 @@ class NaiveMxm:
             raise self.fabric.refuse(HazardKind.ACCUMULATOR, tile)
         if product.dtype == np.float32:
             with np.errstate(all="ignore"):
-                return held + product
+                total = held + product
+            total[np.isnan(total)] = np.nan  # always the same one, as hosts choose theirs differently
+            return total
         sums = [int(left) + int(right) for left, right in zip(held, product, strict=True)]
         return np.array([(value + 2**31) % 2**32 - 2**31 for value in sums], product.dtype)
 

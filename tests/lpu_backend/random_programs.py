@@ -53,6 +53,9 @@ class RandomProgram:
     def inputs(self) -> dict[str, NDArray[np.generic]]:
         return make_inputs(self.seed)
 
+    def __repr__(self) -> str:
+        return f"RandomProgram(seed {self.seed}: {self.program.queues[0]})"
+
     @property
     def gathers(self) -> bool:
         """Whether addresses depend on data."""
@@ -224,6 +227,7 @@ def draw_program(rng: Random) -> RandomProgram:
     return RandomProgram(make_program(queues), rng.randrange(1000))
 
 
-def random_programs() -> st.SearchStrategy[RandomProgram]:
+@st.composite
+def random_programs(draw: st.DrawFn) -> RandomProgram:
     """Programs for the chip SMALL, most of which run without a hazard."""
-    return st.randoms(use_true_random=False).map(draw_program)
+    return draw_program(draw(st.randoms(use_true_random=False)))
