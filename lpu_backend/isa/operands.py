@@ -13,7 +13,7 @@ class Stream(NamedTuple):
     """One of a chip's streams: `E0` flows east, `W31` west. A wider type takes an aligned group that begins here."""
 
     direction: Direction
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a stream
 
     def __str__(self) -> str:
         return f"{self.direction}{self.index}"
