@@ -1,4 +1,4 @@
-"""Inputs and expected outputs of the programs of the VXM, the SXM and MEM: softmax, rmsnorm, both transposes, gather."""
+"""Inputs and expected outputs of the programs without matrix products: softmax, rmsnorm, transposes and gather."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -20,7 +20,7 @@ BATCH_TOKENS = 64
 
 def _draw_fp32(generator: np.random.Generator) -> Array:
     """Normal values, of a scale from a thousandth to a thousand."""
-    values = generator.standard_normal((1, LANES)) * 10.0 ** generator.uniform(-3, 3)
+    values: Array = generator.standard_normal((1, LANES)) * 10.0 ** generator.uniform(-3, 3)
     return values.astype(np.float32)
 
 
