@@ -1,28 +1,6 @@
 """What a Repeat dispatches: the same instruction, its stepped field further on."""
 
-from lpu_backend.isa.instructions import (
-    Accumulate,
-    Config,
-    Deskew,
-    Ifetch,
-    Instruction,
-    LoadWeights,
-    MemPair,
-    Nop,
-    Notify,
-    Read,
-    Repeat,
-    RuntimeDeskew,
-    Sync,
-    Write,
-)
-
-_CONTROL = (Nop, Ifetch, Sync, Notify, Config, Repeat, Deskew, RuntimeDeskew)
-
-
-def is_repeatable(instruction: Instruction) -> bool:
-    """Whether a Repeat may follow: what works on data, not what steers the queue."""
-    return not isinstance(instruction, _CONTROL)
+from lpu_backend.isa.instructions import Accumulate, Instruction, LoadWeights, MemPair, Read, Write
 
 
 def iterate(instruction: Instruction, iteration: int) -> Instruction:
@@ -43,4 +21,8 @@ def iterate(instruction: Instruction, iteration: int) -> Instruction:
 
 def _iterate_access(access: Read | Write, iteration: int) -> Read | Write:
     moved = access.address + iteration * access.step
-    return Read(moved, access.stream, access.step) if isinstance(access, Read) else Write(moved, access.stream, access.step)
+    return (
+        Read(moved, access.stream, access.step)
+        if isinstance(access, Read)
+        else Write(moved, access.stream, access.step)
+    )

@@ -62,7 +62,7 @@ _RANGES: Mapping[type, Mapping[str, _Bounds]] = {
     isa.Read: {"step": _STEP},
     isa.Write: {"step": _STEP},
     isa.LoadWeights: {"row": lambda chip: (0, chip.lanes - LOAD_ROWS), "step": _STEP},
-    isa.InstallWeights: {"rows": lambda chip: (1, chip.lanes)},
+    isa.InstallWeights: {"rows": lambda chip: (0, chip.lanes)},
     isa.Accumulate: {"slot": lambda chip: (0, chip.mxm_accumulators - 1), "step": _STEP},
     isa.Shift: {"lanes": lambda chip: (-chip.lanes, chip.lanes)},
     isa.Select: {"boundary": lambda chip: (0, chip.lanes)},

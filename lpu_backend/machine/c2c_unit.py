@@ -28,7 +28,9 @@ def receive(chip: ChipState, clock: Clock, issue: Issue, cycle: int) -> None:
     if waiting > chip.spec.c2c_receive_vectors:
         raise chip.refuse(HazardKind.LINK, issue, cycle, f"{waiting} vectors came in before this one was taken")
     if not waiting:
-        late = f"it arrives {inward.flights[0].arrival_hac - hac} cycles later" if inward.flights else "none is under way"
+        late = (
+            f"it arrives {inward.flights[0].arrival_hac - hac} cycles later" if inward.flights else "none is under way"
+        )
         raise chip.refuse(HazardKind.LINK, issue, cycle, f"no vector has arrived; {late}")
     vector = inward.flights.popleft().vector
     chip.drive(issue, instruction.stream, issue.cycle + chip.spec.timing("Receive").func, vector)

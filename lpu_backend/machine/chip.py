@@ -116,7 +116,7 @@ class ChipState:
 
 
 def flip_bits(word: Elements, bits: frozenset[int]) -> tuple[Elements, Elements]:
-    """A word (uint8 [16]) and its check bits (uint16), with some of the 137 bits inverted; 128 to 136 are the check bits."""
+    """A word (uint8 [16]) and its check bits (uint16), some of the 137 inverted; 128 to 136 are the check bits."""
     check_bits = ecc.encode_check_bits(word)
     flipped = word.copy()
     for bit in bits:

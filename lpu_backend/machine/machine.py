@@ -30,8 +30,8 @@ class Run:
 class Machine:
     """Chips with a program in their queues. Write the inputs, run once, read the outputs.
 
-    `boot_skew_cycles` and `drift_ppm`, one a chip, are how much later it starts and how much slower its clock is; what is
-    left out is 0. `link_seed` draws the links' jitter. None of the three can change what a checked program does.
+    `boot_skew_cycles` and `drift_ppm`, one a chip, are how much later it starts and how much slower its clock is; what
+    is left out is 0. `link_seed` draws the links' jitter. None of the three can change what a checked program does.
     """
 
     def __init__(
@@ -90,7 +90,9 @@ class Machine:
         return Run(
             cycles=last_cycle + self._spec.tiles,
             dispatched=sum(control.dispatched for control in self._controls),
-            outputs={region.name: self.read(region.name) for region in self._program.regions if region.kind == "output"},
+            outputs={
+                region.name: self.read(region.name) for region in self._program.regions if region.kind == "output"
+            },
             corrected_bits=sum(state.corrected_bits for state in self._chips),
         )
 

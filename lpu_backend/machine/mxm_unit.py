@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from lpu_backend.arithmetic import pointwise
 from lpu_backend.hazards import HazardKind
 from lpu_backend.isa.instructions import Accumulate, ActivationBuffer, InstallWeights, LoadWeights
 from lpu_backend.isa.operands import DataType
@@ -68,7 +69,8 @@ def accumulate(chip: ChipState, issue: Issue, cycle: int) -> None:
         raise chip.refuse(HazardKind.ACCUMULATOR, issue, cycle, f"accumulators are 0 to {slots - 1}")
     elements = product.elements
     if instruction.mode == "add":
-        elements = _add(_held(chip, issue, plane, product, instruction.slot, cycle), elements)
+        held = _held(chip, issue, plane, product, instruction.slot, cycle)
+        elements = pointwise.apply_binary("Add", product.dtype, held, elements)
     plane.accumulators[instruction.slot] = (product.dtype, elements)
     if instruction.destination is not None:
         drive_cycle = issue.cycle + chip.spec.timing("ACC").func
@@ -87,12 +89,6 @@ def _held(chip: ChipState, issue: Issue, plane: Plane, product: Product, slot: i
         detail = "was never set" if held is None else f"holds {held[0].value}, the product is {product.dtype.value}"
         raise chip.refuse(HazardKind.ACCUMULATOR, issue, cycle, f"accumulator {slot} {detail}")
     return held[1]
-
-
-def _add(held: Elements, product: Elements) -> Elements:
-    with np.errstate(all="ignore"):  # integers wrap; floats go to infinity or NaN as IEEE says
-        total: Elements = np.add(held, product)
-    return total
 
 
 def _check_interval(chip: ChipState, issue: Issue, plane: Plane, dtype: DataType) -> None:

@@ -1,8 +1,9 @@
 """The order in which things happen: by cycle, by phase within a cycle, then by when they were planned.
 
-Within a cycle: barrier releases and fetched text; dispatches, with what takes its operands at once; what takes them later
-than its dispatch; the check that every product found its ACC. Nothing else can depend on order within a cycle, because
-every result is driven in a later cycle than its operands are taken in. A cycle in which nothing happens costs nothing.
+Within a cycle: barrier releases and fetched text; dispatches, with what takes its operands at once; what takes them
+later than its dispatch; the check that every product found its ACC. Nothing else can depend on order within a cycle,
+because every result is driven in a later cycle than its operands are taken in. A cycle in which nothing happens costs
+nothing.
 """
 
 import heapq

@@ -7,8 +7,8 @@ from lpu_backend.assembly import format_instruction
 from lpu_backend.chip import ChipSpec, Queue
 from lpu_backend.hazards import Hazard, HazardError, HazardKind
 from lpu_backend.isa.instructions import Config, Instruction, Nop, Repeat
-from lpu_backend.isa.repetition import is_repeatable, iterate
-from lpu_backend.isa.validity import find_fault
+from lpu_backend.isa.repetition import iterate
+from lpu_backend.isa.validity import NOT_REPEATABLE, find_fault
 from lpu_backend.machine.issue import Issue
 
 
@@ -39,7 +39,7 @@ class Sequencer:
             raise self._refuse(HazardKind.QUEUE_OVERFLOW, cycle, self._pending[-1], detail)
 
     def step(self, cycle: int) -> tuple[Issue | None, int | None]:
-        """What is dispatched in this cycle, and the cycle of the next step; None for nothing. Control is left to the caller."""
+        """What is dispatched in this cycle, and the cycle of the next step; None for nothing."""
         if self._repeat is not None:
             return self._step_repeat(self._repeat, cycle)
         if not self._pending:
@@ -52,7 +52,7 @@ class Sequencer:
             return None, cycle + instruction.cycles
         if isinstance(instruction, Repeat):
             return self._begin_repeat(instruction, cycle)
-        self._last = (instruction, cycle) if is_repeatable(instruction) else None
+        self._last = (instruction, cycle) if type(instruction) not in NOT_REPEATABLE else None
         issue = Issue(self.queue, instruction, cycle, self._superlanes)
         if isinstance(instruction, Config):
             self._superlanes = instruction.superlanes

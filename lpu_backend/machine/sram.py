@@ -1,6 +1,6 @@
 """The SRAM of one MEM slice: a vector an address, in two banks that take one access a cycle each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Slice:
                 flips[tile] = vector.flips[tile]
         return Vector(data, flips=flips, absent=absent if absent.any() else None)
 
-    def write_words(self, tiles_of: dict[int, Iterable[int]], vector: Vector) -> None:
+    def write_words(self, tiles_of: Mapping[int, Iterable[int]], vector: Vector) -> None:
         """Store some tiles' words of a vector at each address."""
         lanes = self._lanes_per_tile
         for address, tiles in tiles_of.items():

@@ -1,8 +1,8 @@
 """The stream registers, without moving anything: a vector in flight is known by the line that it travels on.
 
-A vector on an east stream that is at position p at cycle t is at p + 1 at t + 1, so t - p never changes; on a west stream
-it is t + p. All that was ever driven onto one such line stands in one short list; what a slice sees is the nearest of
-them upstream, since driving overwrites. Idle cycles cost nothing.
+A vector on an east stream that is at position p at cycle t is at p + 1 at t + 1, so t - p never changes; on a west
+stream it is t + p. All that was ever driven onto one such line stands in one short list; what a slice sees is the
+nearest of them upstream, since driving overwrites. Idle cycles cost nothing.
 """
 
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class StreamRegisters:
         self._lines: dict[Stream, dict[int, list[Drive]]] = {}
 
     def drive(self, stream: Stream, position: int, cycle: int, vector: Vector, producer: Issue) -> Issue | None:
-        """Put a vector on its line. Returns the other producer if that register is driven in that cycle already."""
+        """Put a vector on its line. Returns the other producer if the register is driven in that cycle already."""
         lines = self._lines.get(stream)
         if lines is None:
             lines = self._lines[stream] = {}
@@ -61,7 +61,7 @@ class StreamRegisters:
         return max(upstream, key=_place_of).vector if upstream else None
 
     def explain_absence(self, stream: Stream, position: int, cycle: int) -> str:
-        """Why `sample` finds nothing: the vector that passes this register nearest in time, as far as it is known by now."""
+        """Why `sample` finds nothing: the vector that passes here nearest in time, as far as is known by now."""
         place = position if stream.direction == "E" else self._width - 1 - position
         passing = [
             (line - (cycle - place), drive.producer)
@@ -77,7 +77,7 @@ class StreamRegisters:
         return f"{stream} has passed: {producer} was here {-late_cycles} cycles earlier"
 
     def _forget(self, lines: dict[int, list[Drive]], cycle: int) -> None:
-        # What is driven lies at most some tens of cycles ahead of what is sampled, so nothing can ask for these any more.
+        # What is driven lies some tens of cycles ahead of what is sampled, so nothing can ask for these any more.
         oldest = cycle - 3 * self._width
         for line in [line for line in lines if line < oldest]:
             del lines[line]

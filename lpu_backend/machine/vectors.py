@@ -1,7 +1,8 @@
 """What a stream register or an SRAM address holds: one byte a lane, with what is known of its check bits.
 
-Check bits are a function of the data at the time when they are made, so they are only worked out where bits have been
-flipped since: `flips` holds, by tile, the wrong bits of that tile's 137-bit word. A word without flips decodes to itself.
+Check bits are a function of the data at the time when they are made, so they are only worked out where bits have
+been flipped since: `flips` holds, by tile, the wrong bits of that tile's 137-bit word. A word without flips decodes
+to itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,8 @@ NO_FLIPS: Mapping[int, frozenset[int]] = MappingProxyType({})
 class Vector:
     """Immutable. `data` uint8 [lanes]; `absent` bool [tiles], or None when every tile has been written.
 
-    A vector that was split off wider elements keeps those (`whole`, and its own place `byte` among their bytes), so that
-    joining the same streams again needs no copy.
+    A vector that was split off wider elements keeps those (`whole`, and its own place `byte` among their bytes), so
+    that joining the same streams again needs no copy.
     """
 
     __slots__ = ("absent", "byte", "data", "flips", "whole")
@@ -57,10 +58,13 @@ def join(vectors: Sequence[Vector], dtype: DataType) -> Elements:
     if len(vectors) == 1:
         return vectors[0].data.view(kind)
     whole = vectors[0].whole
-    if whole is not None and whole.itemsize == len(vectors):
-        if all(vector.whole is whole and vector.byte == byte for byte, vector in enumerate(vectors)):
-            return whole.view(kind)
+    if whole is not None and whole.itemsize == len(vectors) and _is_in_order(vectors, whole):
+        return whole.view(kind)
     return np.stack([vector.data for vector in vectors], axis=1).view(kind).reshape(-1)
+
+
+def _is_in_order(vectors: Sequence[Vector], whole: Elements) -> bool:
+    return all(vector.whole is whole and vector.byte == byte for byte, vector in enumerate(vectors))
 
 
 def power_down(vector: Vector, superlanes: int, lanes_per_tile: int) -> Vector:

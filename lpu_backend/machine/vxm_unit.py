@@ -19,7 +19,9 @@ def compute_unary(chip: ChipState, issue: Issue, cycle: int) -> None:
     dtype = instruction.dtype
     operand = _fetch(chip, issue, instruction.source, dtype, cycle)
     operation = "Transcendental" if instruction.op in TRANSCENDENTAL_OPS else "Pointwise"
-    _finish(chip, issue, operation, dtype, pointwise.apply_unary(instruction.op, dtype, operand), instruction.destination)
+    _finish(
+        chip, issue, operation, dtype, pointwise.apply_unary(instruction.op, dtype, operand), instruction.destination
+    )
 
 
 def compute_binary(chip: ChipState, issue: Issue, cycle: int) -> None:
@@ -44,7 +46,7 @@ def _fetch(chip: ChipState, issue: Issue, source: Source, dtype: DataType, cycle
     if isinstance(source, Stream):
         return chip.sample_elements(issue, source, dtype, cycle)
     if isinstance(source, Immediate):
-        return pointwise.immediate(source.bits, dtype)
+        return np.full(chip.spec.lanes, pointwise.immediate(source.bits, dtype), dtype.numpy)
     return _fetch_result(chip, issue, source, dtype, cycle)
 
 
@@ -61,7 +63,6 @@ def _fetch_result(chip: ChipState, issue: Issue, source: AluResult, dtype: DataT
 def _finish(
     chip: ChipState, issue: Issue, operation: str, dtype: DataType, elements: Elements, destination: Stream | None
 ) -> None:
-    elements = np.broadcast_to(elements, (chip.spec.lanes,)) if elements.ndim == 0 else elements
     elements = np.ascontiguousarray(chip.powered(issue, elements))
     ready_cycle = issue.cycle + chip.spec.timing(operation).func
     if not chip.alus[issue.queue.part].put(ready_cycle, dtype, elements):

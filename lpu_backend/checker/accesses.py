@@ -1,0 +1,128 @@
+"""What an instruction samples and drives: the streams, and how many cycles after its dispatch."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lpu_backend.checker.issues import IntArray, IssueTable
+from lpu_backend.chip import ChipSpec, plan_floor
+from lpu_backend.isa import instructions as isa
+from lpu_backend.isa.operands import DataType, Source, Stream
+from lpu_backend.isa.validity import list_stream_groups
+
+
+class StreamUse(NamedTuple):
+    """A group of `width` streams, sampled or driven `delay` cycles after dispatch."""
+
+    stream: Stream
+    width: int
+    delay: int
+
+
+class StreamUses(NamedTuple):
+    """All that one dispatch of an instruction samples, and all that it drives."""
+
+    samples: tuple[StreamUse, ...]
+    drives: tuple[StreamUse, ...]
+
+
+def operation(instruction: isa.Instruction) -> str:
+    """The instruction's line in the table of timings. A Pair has none: its accesses do."""
+    match instruction:
+        case isa.Unary(op=op):
+            return "Transcendental" if op in isa.TRANSCENDENTAL_OPS else "Pointwise"
+        case isa.Binary():
+            return "Pointwise"
+        case isa.ActivationBuffer(dtype=dtype):
+            return f"ABC.{dtype.value}"
+    return instruction.mnemonic
+
+
+def alu_sources(instruction: isa.VxmInstruction) -> tuple[tuple[Source, ...], DataType]:
+    """An ALU's operands, and the type that it reads them as."""
+    match instruction:
+        case isa.Unary(source=source, dtype=dtype):
+            return (source,), dtype
+        case isa.Binary(left=left, right=right, dtype=dtype):
+            return (left, right), dtype
+        case isa.Convert(source=source, from_type=dtype):
+            return (source,), dtype
+
+
+def alu_result_type(instruction: isa.VxmInstruction) -> DataType:
+    """The type of what an ALU makes."""
+    return instruction.to_type if isinstance(instruction, isa.Convert) else instruction.dtype
+
+
+def _is_driven(instruction: isa.Instruction, field: str) -> bool:
+    return field == "destination" or (
+        field == "stream" and isinstance(instruction, isa.Read | isa.Gather | isa.Receive)
+    )
+
+
+def stream_uses(instruction: isa.Instruction, chip: ChipSpec) -> StreamUses:
+    """What one dispatch samples at its d_skew and drives at its d_func."""
+    if isinstance(instruction, isa.MemPair):
+        first, second = stream_uses(instruction.first, chip), stream_uses(instruction.second, chip)
+        return StreamUses(first.samples + second.samples, first.drives + second.drives)
+    timing = chip.timing(operation(instruction))
+    if isinstance(instruction, isa.Ifetch):
+        delays = range(timing.skew, timing.skew + chip.ifetch_vectors)
+        return StreamUses(tuple(StreamUse(instruction.stream, 1, delay) for delay in delays), ())
+    samples: dict[StreamUse, None] = {}  # a Binary may name one group twice
+    drives: list[StreamUse] = []
+    for field, stream, width in list_stream_groups(instruction):
+        if not _is_driven(instruction, field):
+            samples[StreamUse(stream, width, timing.skew)] = None
+        elif isinstance(instruction, isa.Rotate):
+            drives.append(StreamUse(stream, instruction.size**2, timing.func))
+        else:
+            drives.append(StreamUse(stream, width, timing.func))
+    return StreamUses(tuple(samples), tuple(drives))
+
+
+class StreamEvents(NamedTuple):
+    """Vectors sampled or driven, a row each, as columns.
+
+    `issue` and `iteration` say by what, `cycle` when, `stream` which (chip x streams, east first), and `travel` how
+    many registers downstream of its stream's first the slice sits: a vector keeps `cycle` - `travel` all its way.
+    """
+
+    issue: IntArray
+    iteration: IntArray
+    cycle: IntArray
+    stream: IntArray
+    travel: IntArray
+
+
+def list_stream_events(table: IssueTable, chip: ChipSpec) -> tuple[StreamEvents, StreamEvents]:
+    """Every sample and every drive of a program."""
+    uses: dict[isa.Instruction, StreamUses] = {}
+    for issue in table:
+        if issue.instruction not in uses:
+            uses[issue.instruction] = stream_uses(issue.instruction, chip)
+    each = [uses[issue.instruction] for issue in table]
+    return _expand(table, [use.samples for use in each], chip), _expand(table, [use.drives for use in each], chip)
+
+
+def _expand(table: IssueTable, uses: list[tuple[StreamUse, ...]], chip: ChipSpec) -> StreamEvents:
+    issues = [row for row, of_issue in enumerate(uses) for _ in of_issue]
+    entries = [use for of_issue in uses for use in of_issue]
+    spread = table.spread(issues, [use.width for use in entries])
+    west = np.array([use.stream.direction == "W" for use in entries], dtype=bool)[spread.entry]
+    index = np.array([use.stream.index for use in entries], dtype=np.int64)[spread.entry] + spread.part
+    delay = np.array([use.delay for use in entries], dtype=np.int64)[spread.entry]
+    position = table.position[spread.issue]
+    return StreamEvents(
+        spread.issue,
+        spread.iteration,
+        spread.dispatch_cycle + delay,
+        (table.chip[spread.issue] * 2 + west) * chip.streams_each_way + index,
+        np.where(west, plan_floor(chip).width - 1 - position, position),
+    )
+
+
+def name_stream(stream: int, chip: ChipSpec) -> str:
+    """The name of a stream by its number in StreamEvents."""
+    west, index = divmod(stream % (2 * chip.streams_each_way), chip.streams_each_way)
+    return f"{'EW'[west]}{index}"

@@ -1,0 +1,1 @@
+"""Example programs in LPU assembly, each with its reference."""
