@@ -161,10 +161,8 @@ class Assembler:
 
     def _find_fault(self, instruction: Instruction) -> str | None:
         """Why this queue does not take this instruction or, in a `.text`, why none does."""
-        if self._queue:
-            fault = find_fault(instruction, self._queue, self._chip)
-        else:
-            fault = self._find_text_fault(instruction)
+        queue = self._queue
+        fault = find_fault(instruction, queue, self._chip) if queue else self._find_text_fault(instruction)
         return fault or find_address_fault(instruction, self._chip)
 
     def _find_text_fault(self, instruction: Instruction) -> str | None:
