@@ -1,0 +1,82 @@
+"""TanH, Exp and RSqrt of fp32: fixed sequences of IEEE 754 operations, so that no host's library has a say.
+
+Each works in float64, with additions, multiplications, divisions and square roots, which IEEE 754 rounds correctly,
+and rounds once to fp32 at the end, into subnormals too. No step may be fused with another; numpy fuses none.
+Compared with 64-bit significands on every fp32 argument whose result is not plain, all three are correctly rounded.
+That is assumed of the chip: nothing is published on how it computes these functions, or how well.
+"""
+
+from math import isqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+_STEPS_BITS = 7
+_STEPS = 1 << _STEPS_BITS
+"""Exponents are split at multiples of ln(2) / 128."""
+_STEPS_PER_UNIT = float.fromhex("0x1.71547652b82fep+7")
+_STEP_HIGH = float.fromhex("0x1.62e42fefa0000p-8")
+"""ln(2) / 128 to 37 bits: its products with fewer than 2^16 steps are exact."""
+_STEP_LOW = float.fromhex("0x1.cf79abc9e3b3ap-47")
+_STEP_SHIFT = 52 - _STEPS_BITS
+"""From a number of steps to the exponent of a float64."""
+_EXP_BOUND = 200.0
+_TANH_BOUND = 20.0
+
+
+def exp(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """e to the x, any shape. exp(-inf) is +0, exp(inf) and what is past fp32 are inf, NaN stays NaN."""
+    with np.errstate(all="ignore"):
+        power, rest = _split_exp(np.minimum(np.maximum(x.astype(np.float64), -_EXP_BOUND), _EXP_BOUND))
+        rest *= power
+        rest += power
+        return rest.astype(np.float32)
+
+
+def tanh(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Hyperbolic tangent, any shape, as (e - 1) / (e + 1) with e of 2 |x|. tanh(-0) is -0, tanh(inf) 1."""
+    with np.errstate(all="ignore"):
+        wide = np.minimum(np.abs(x).astype(np.float64), _TANH_BOUND)
+        wide += wide
+        power, rest = _split_exp(wide)
+        rest *= power
+        rest += power - 1.0  # e - 1: where x is small, power is 1 and nothing cancels
+        rest /= rest + 2.0
+        return np.copysign(rest, x).astype(np.float32)
+
+
+def rsqrt(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1 / sqrt(x), any shape. rsqrt(+0) is inf, rsqrt(-0) -inf, rsqrt(inf) +0; below zero it is NaN."""
+    with np.errstate(all="ignore"):
+        return np.divide(1.0, np.sqrt(x.astype(np.float64))).astype(np.float32)
+
+
+def _split_exp(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(power, rest) with e to the x = power (1 + rest): power is 2^(n/128), |rest| below 0.0028. |x| up to 200."""
+    steps = np.rint(x * _STEPS_PER_UNIT)
+    low = (x - steps * _STEP_HIGH) - steps * _STEP_LOW
+    rest = low * (1 / 120)  # the series of e^low - 1, whose next term is below 2^-52 of the sum
+    for coefficient in (1 / 24, 1 / 6, 1 / 2, 1.0):
+        rest += coefficient
+        rest *= low
+    count = steps.astype(np.int64)
+    index = count & (_STEPS - 1)
+    rest += _POWER_TAILS[index]
+    bits = _POWER_BITS[index] + (count << _STEP_SHIFT)
+    return bits.view(np.float64), rest
+
+
+def _take_root(j: int) -> int:
+    """2^(j/128) in units of 2^-127, by integer square roots."""
+    root = 1 << (j + 127 * _STEPS)
+    for _ in range(_STEPS_BITS):
+        root = isqrt(root)
+    return root
+
+
+_ROOTS = [_take_root(j) for j in range(_STEPS)]
+_POWERS = np.array([float(root) * 2.0**-127 for root in _ROOTS])
+_POWER_BITS = _POWERS.view(np.int64) - (np.arange(_STEPS) << _STEP_SHIFT)
+"""The bits of 2^(j/128), less those that j itself brings when n is shifted into the exponent."""
+_POWER_TAILS = np.array([(root - int(float(root))) / root for root in _ROOTS])
+"""What 2^(j/128) lost in rounding, as a part of it."""
