@@ -2,19 +2,18 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 Direction = Literal["E", "W"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Stream:
+class Stream(NamedTuple):
     """One of a chip's streams: `E0` flows east, `W31` west. A wider type takes an aligned group that begins here."""
 
     direction: Direction
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a stream
 
     def __str__(self) -> str:
         return f"{self.direction}{self.index}"

@@ -109,7 +109,7 @@ def repeatable_instructions(queue: Queue, chip: ChipSpec = GROQCHIP1) -> st.Sear
         "MEM": _mem_instructions(chip),
         "VXM": _vxm_instructions(queue.part) if queue.unit == "VXM" else st.nothing(),
         "MXM_WEIGHTS": st.builds(isa.LoadWeights, _groups(16), rows, steps)
-        | st.builds(isa.InstallWeights, st.integers(1, chip.lanes)),
+        | st.builds(isa.InstallWeights, st.integers(0, chip.lanes)),
         "MXM_ABC": _mxm_abc_instructions(queue.slice_name.endswith("0")),
         "MXM_ACC": st.builds(isa.Accumulate, st.sampled_from(["new", "add"]), slots, st.none() | _groups(4), steps),
         "SHIFT": st.builds(isa.Shift, streams, lanes, streams)

@@ -277,6 +277,11 @@ def test_slices_are_ranges_up_and_down_and_names() -> None:
     assert text in disassemble(program)
 
 
+def test_a_printed_range_does_not_turn_back() -> None:
+    text = ".input x int8[1, 1] MEM_W1..MEM_W2 MEM_W1 0x10"
+    assert text in disassemble(assemble(text))
+
+
 def test_regions_of_one_slice_may_interleave_and_chips_have_slices_of_their_own() -> None:
     text = """
 .input even int8[4, 1] MEM_W0 0 step 2

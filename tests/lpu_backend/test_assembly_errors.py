@@ -79,7 +79,7 @@ def refusal(text: str) -> AssemblyError:
         ("MEM_W0", "Config 21", "superlanes is 1 to 20"),
         ("C2C0", "RuntimeDeskew 0", "cycles is 1 to 65535"),
         ("MXM_W0_WEIGHTS", "LW E0, 305", "row is 0 to 304"),
-        ("MXM_W0_WEIGHTS", "IW 321", "rows is 1 to 320"),
+        ("MXM_W0_WEIGHTS", "IW 321", "rows is 0 to 320"),
         ("MXM_W0_ACC", "ACC.new 64 -> -", "slot is 0 to 63"),
         ("SXM_W_SHIFT0", "Shift E0, -321 -> W0", "lanes is -320 to 320"),
         ("SXM_W_SHIFT0", "Select E0, E1, 321 -> W0", "boundary is 0 to 320"),
