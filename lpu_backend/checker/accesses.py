@@ -97,12 +97,21 @@ class StreamEvents(NamedTuple):
 
 def list_stream_events(table: IssueTable, chip: ChipSpec) -> tuple[StreamEvents, StreamEvents]:
     """Every sample and every drive of a program."""
-    uses: dict[isa.Instruction, StreamUses] = {}
+    known: dict[object, StreamUses] = {}
+    uses: list[StreamUses] = []
     for issue in table:
-        if issue.instruction not in uses:
-            uses[issue.instruction] = stream_uses(issue.instruction, chip)
-    each = [uses[issue.instruction] for issue in table]
-    return _expand(table, [use.samples for use in each], chip), _expand(table, [use.drives for use in each], chip)
+        shape = _shape(issue.instruction)
+        if shape not in known:
+            known[shape] = stream_uses(issue.instruction, chip)
+        uses.append(known[shape])
+    return _expand(table, [use.samples for use in uses], chip), _expand(table, [use.drives for use in uses], chip)
+
+
+def _shape(instruction: isa.Instruction) -> object:
+    """Equal for instructions that use the same streams: the many Reads and Writes differ in their addresses alone."""
+    if isinstance(instruction, isa.Read | isa.Write):
+        return type(instruction), instruction.stream
+    return instruction
 
 
 def _expand(table: IssueTable, uses: list[tuple[StreamUse, ...]], chip: ChipSpec) -> StreamEvents:
