@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from lpu_backend.arithmetic import functions
 from lpu_backend.exceptions import LpuBackendError
-from lpu_backend.isa.instructions import TRANSCENDENTAL_OPS, BinaryOp, UnaryOp
+from lpu_backend.isa.instructions import BinaryOp, UnaryOp
 from lpu_backend.isa.operands import DataType
+from lpu_backend.isa.validity import FLOAT_OPS, INTEGER_OPS
 
 Values = NDArray[Any]
 _Unary = Callable[[Values], Values]
 _Binary = Callable[[Values, Values], Values]
-
-_INTEGER_OPS: frozenset[UnaryOp | BinaryOp] = frozenset({"Not", "And", "Or", "Xor", "Shl", "Shr"})
 
 
 class OperationTypeError(LpuBackendError):
@@ -29,7 +28,7 @@ class OperationTypeError(LpuBackendError):
 
 def is_defined(op: UnaryOp | BinaryOp, dtype: DataType) -> bool:
     """Whether a VXM ALU has `op` for `dtype`: bits are of integers, transcendental functions of floats."""
-    return op not in (_INTEGER_OPS if dtype.is_float else TRANSCENDENTAL_OPS)
+    return op not in (INTEGER_OPS if dtype.is_float else FLOAT_OPS)
 
 
 def apply_unary(op: UnaryOp, dtype: DataType, x: Values) -> Values:

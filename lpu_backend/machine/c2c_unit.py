@@ -1,7 +1,5 @@
 """C2C: vectors over links."""
 
-from typing import Any
-
 from lpu_backend.hazards import HazardKind
 from lpu_backend.isa.instructions import Receive, Send
 from lpu_backend.machine.chip import ChipState
@@ -9,9 +7,8 @@ from lpu_backend.machine.issue import Issue
 from lpu_backend.machine.link import Clock, LinkEnd
 
 
-def send(chip: ChipState, clock: Clock, issue: Issue, cycle: int) -> None:
+def send(clock: Clock, chip: ChipState, issue: Issue, instruction: Send, cycle: int) -> None:
     """A vector from a stream onto the link."""
-    instruction: Send = _narrow(issue)
     end, interval = _link_end(chip, issue, cycle), chip.spec.c2c_vector_interval_cycles
     if end.last_send_cycle is not None and cycle - end.last_send_cycle < interval:
         detail = f"the link takes a vector every {interval} cycles; the last one went {cycle - end.last_send_cycle} ago"
@@ -20,9 +17,8 @@ def send(chip: ChipState, clock: Clock, issue: Issue, cycle: int) -> None:
     end.outward.send(clock.hac(cycle), chip.sample(issue, instruction.stream, cycle))
 
 
-def receive(chip: ChipState, clock: Clock, issue: Issue, cycle: int) -> None:
+def receive(clock: Clock, chip: ChipState, issue: Issue, instruction: Receive, cycle: int) -> None:
     """The oldest vector of the link onto a stream."""
-    instruction: Receive = _narrow(issue)
     inward, hac = _link_end(chip, issue, cycle).inward, clock.hac(cycle)
     waiting = inward.waiting(hac)
     if waiting > chip.spec.c2c_receive_vectors:
@@ -41,7 +37,3 @@ def _link_end(chip: ChipState, issue: Issue, cycle: int) -> LinkEnd:
     if end is None:
         raise chip.refuse(HazardKind.LINK, issue, cycle, "this link is not connected")
     return end
-
-
-def _narrow(issue: Issue) -> Any:
-    return issue.instruction

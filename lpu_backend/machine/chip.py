@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lpu_backend.arithmetic import ecc
 from lpu_backend.assembly import format_instruction
@@ -15,7 +16,7 @@ from lpu_backend.machine.link import LinkEnd
 from lpu_backend.machine.plane import Plane
 from lpu_backend.machine.sram import Slice
 from lpu_backend.machine.streams import StreamRegisters
-from lpu_backend.machine.vectors import Elements, Vector, join, power_down, split
+from lpu_backend.machine.vectors import Bytes, Elements, Vector, join, power_down, split
 
 WORD_BITS = 128
 
@@ -115,7 +116,7 @@ class ChipState:
         return Vector(data)
 
 
-def flip_bits(word: Elements, bits: frozenset[int]) -> tuple[Elements, Elements]:
+def flip_bits(word: Bytes, bits: frozenset[int]) -> tuple[Bytes, NDArray[np.uint16]]:
     """A word (uint8 [16]) and its check bits (uint16), some of the 137 inverted; 128 to 136 are the check bits."""
     check_bits = ecc.encode_check_bits(word)
     flipped = word.copy()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from lpu_backend.machine.link import Clock
 from lpu_backend.machine.scheduler import Phase, Scheduler
 from lpu_backend.machine.sequencer import Sequencer
 
-Executor = Callable[[ChipState, Issue, int], None]
+Executor = Callable[[ChipState, Issue, Any, int], None]
 
 EXECUTORS: dict[type[Instruction], Executor] = {
     isa.Read: mem_unit.read,
@@ -51,7 +52,11 @@ class ChipControl:
         self._scheduler = scheduler
         self._observer = observer
         self._parked: dict[str, tuple[Sequencer, Issue]] = {}
-        self._executors = {**EXECUTORS, isa.Send: self._send, isa.Receive: self._receive}
+        self._executors: Mapping[type[Instruction], Executor] = {
+            **EXECUTORS,
+            isa.Send: partial(send, clock),
+            isa.Receive: partial(receive, clock),
+        }
         self._controls: Mapping[type[Instruction], Callable[[Sequencer, Issue], int | None]] = {
             isa.Sync: self._sync,
             isa.Notify: self._notify,
@@ -96,17 +101,11 @@ class ChipControl:
         if skew_cycles:
             self._scheduler.at(issue.cycle + skew_cycles, Phase.OPERANDS, partial(self._take_operands, executor, issue))
         else:
-            executor(self._state, issue, issue.cycle)
+            executor(self._state, issue, issue.instruction, issue.cycle)
 
     def _take_operands(self, executor: Executor, issue: Issue, cycle: int) -> None:
         self._state.note_cycle(cycle)
-        executor(self._state, issue, cycle)
-
-    def _send(self, state: ChipState, issue: Issue, cycle: int) -> None:
-        send(state, self._clock, issue, cycle)
-
-    def _receive(self, state: ChipState, issue: Issue, cycle: int) -> None:
-        receive(state, self._clock, issue, cycle)
+        executor(self._state, issue, issue.instruction, cycle)
 
     def _sync(self, sequencer: Sequencer, issue: Issue) -> None:
         self._parked[issue.queue.name] = (sequencer, issue)

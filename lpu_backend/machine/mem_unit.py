@@ -1,7 +1,5 @@
 """MEM: Read, Write, Gather, Scatter and pairs of accesses."""
 
-from typing import Any
-
 from lpu_backend.hazards import HazardKind
 from lpu_backend.isa.instructions import Gather, MemPair, Read, Scatter, Write
 from lpu_backend.isa.operands import DataType, Stream
@@ -10,51 +8,8 @@ from lpu_backend.machine.issue import Issue
 from lpu_backend.machine.vectors import Vector
 
 
-def read(chip: ChipState, issue: Issue, cycle: int) -> None:
+def read(chip: ChipState, issue: Issue, access: Read, cycle: int) -> None:
     """One vector onto a stream."""
-    instruction: Read = _narrow(issue)
-    _read_onto(chip, issue, instruction, cycle)
-
-
-def write(chip: ChipState, issue: Issue, cycle: int) -> None:
-    """One vector from a stream."""
-    instruction: Write = _narrow(issue)
-    _write_from(chip, issue, instruction, cycle)
-
-
-def access_pair(chip: ChipState, issue: Issue, cycle: int) -> None:
-    """Two accesses, which must lie in different banks."""
-    pair: MemPair = _narrow(issue)
-    for access in (pair.first, pair.second):
-        if isinstance(access, Read):
-            _read_onto(chip, issue, access, cycle)
-        else:
-            _write_from(chip, issue, access, cycle)
-
-
-def gather(chip: ChipState, issue: Issue, cycle: int) -> None:
-    """In each tile the word that the map names."""
-    instruction: Gather = _narrow(issue)
-    addresses = _sample_addresses(chip, issue, instruction.map_stream, cycle)
-    _take_banks(chip, issue, addresses, cycle)
-    vector = chip.slice(issue.queue.slice_name).read_words(addresses)
-    _refuse_unwritten(chip, issue, vector, addresses, cycle)
-    chip.drive(issue, instruction.stream, issue.cycle + chip.spec.timing("Gather").func, vector)
-
-
-def scatter(chip: ChipState, issue: Issue, cycle: int) -> None:
-    """In each tile the word to where the map says."""
-    instruction: Scatter = _narrow(issue)
-    addresses = _sample_addresses(chip, issue, instruction.map_stream, cycle)
-    vector = chip.sample(issue, instruction.stream, cycle)
-    _take_banks(chip, issue, addresses, cycle)
-    tiles_of: dict[int, list[int]] = {}
-    for tile, address in enumerate(addresses):
-        tiles_of.setdefault(address, []).append(tile)
-    chip.slice(issue.queue.slice_name).write_words(tiles_of, vector)
-
-
-def _read_onto(chip: ChipState, issue: Issue, access: Read, cycle: int) -> None:
     _take_bank(chip, issue, access.address, cycle)
     vector = chip.slice(issue.queue.slice_name).read(access.address)
     if vector is None or vector.absent is not None:
@@ -63,10 +18,40 @@ def _read_onto(chip: ChipState, issue: Issue, access: Read, cycle: int) -> None:
         chip.drive(issue, access.stream, issue.cycle + chip.spec.timing("Read").func, vector)
 
 
-def _write_from(chip: ChipState, issue: Issue, access: Write, cycle: int) -> None:
+def write(chip: ChipState, issue: Issue, access: Write, cycle: int) -> None:
+    """One vector from a stream."""
     vector = chip.sample(issue, access.stream, cycle)
     _take_bank(chip, issue, access.address, cycle)
     chip.slice(issue.queue.slice_name).write(access.address, vector, issue.superlanes)
+
+
+def access_pair(chip: ChipState, issue: Issue, pair: MemPair, cycle: int) -> None:
+    """Two accesses, which must lie in different banks."""
+    for access in (pair.first, pair.second):
+        if isinstance(access, Read):
+            read(chip, issue, access, cycle)
+        else:
+            write(chip, issue, access, cycle)
+
+
+def gather(chip: ChipState, issue: Issue, instruction: Gather, cycle: int) -> None:
+    """In each tile the word that the map names."""
+    addresses = _sample_addresses(chip, issue, instruction.map_stream, cycle)
+    _take_banks(chip, issue, addresses, cycle)
+    vector = chip.slice(issue.queue.slice_name).read_words(addresses)
+    _refuse_unwritten(chip, issue, vector, addresses, cycle)
+    chip.drive(issue, instruction.stream, issue.cycle + chip.spec.timing("Gather").func, vector)
+
+
+def scatter(chip: ChipState, issue: Issue, instruction: Scatter, cycle: int) -> None:
+    """In each tile the word to where the map says."""
+    addresses = _sample_addresses(chip, issue, instruction.map_stream, cycle)
+    vector = chip.sample(issue, instruction.stream, cycle)
+    _take_banks(chip, issue, addresses, cycle)
+    tiles_of: dict[int, list[int]] = {}
+    for tile, address in enumerate(addresses):
+        tiles_of.setdefault(address, []).append(tile)
+    chip.slice(issue.queue.slice_name).write_words(tiles_of, vector)
 
 
 def _take_bank(chip: ChipState, issue: Issue, address: int, cycle: int) -> None:
@@ -102,7 +87,3 @@ def _refuse_unwritten(chip: ChipState, issue: Issue, vector: Vector | None, addr
         if vector.absent is not None and vector.absent[tile]:
             detail = f"address {address:#x} was never written in tile {tile}"
             raise chip.refuse(HazardKind.UNWRITTEN, issue, cycle, detail)
-
-
-def _narrow(issue: Issue) -> Any:
-    return issue.instruction

@@ -1,7 +1,5 @@
 """MXM: loading and installing weights, products, accumulators."""
 
-from typing import Any
-
 import numpy as np
 
 from lpu_backend.arithmetic import pointwise
@@ -16,9 +14,8 @@ from lpu_backend.machine.vectors import Elements
 ACCUMULATOR_TYPES = {DataType.INT8: DataType.INT32, DataType.FP16: DataType.FP32}
 
 
-def load_weights(chip: ChipState, issue: Issue, cycle: int) -> None:
+def load_weights(chip: ChipState, issue: Issue, instruction: LoadWeights, cycle: int) -> None:
     """Rows into the buffer."""
-    instruction: LoadWeights = _narrow(issue)
     count = chip.spec.mxm_load_streams
     if not 0 <= instruction.row <= chip.spec.lanes - count:
         detail = f"the buffer has rows 0 to {chip.spec.lanes - 1}"
@@ -28,9 +25,8 @@ def load_weights(chip: ChipState, issue: Issue, cycle: int) -> None:
         buffer[instruction.row + place] = chip.powered(issue, vector.data).view(np.uint8)
 
 
-def install_weights(chip: ChipState, issue: Issue, cycle: int) -> None:
+def install_weights(chip: ChipState, issue: Issue, instruction: InstallWeights, cycle: int) -> None:
     """Buffer to array."""
-    instruction: InstallWeights = _narrow(issue)
     plane = _plane(chip, issue)
     missing = next((row for row in range(instruction.rows) if row not in plane.buffer), None)
     if missing is not None:
@@ -38,9 +34,8 @@ def install_weights(chip: ChipState, issue: Issue, cycle: int) -> None:
     plane.install(instruction.rows, cycle + chip.spec.timing("IW").func)
 
 
-def multiply(chip: ChipState, issue: Issue, cycle: int) -> None:
+def multiply(chip: ChipState, issue: Issue, instruction: ActivationBuffer, cycle: int) -> None:
     """A vector times the array."""
-    instruction: ActivationBuffer = _narrow(issue)
     plane = _plane(chip, issue)
     _check_interval(chip, issue, plane, instruction.dtype)
     vector = chip.powered(issue, chip.sample_elements(issue, instruction.stream, instruction.dtype, cycle))
@@ -58,9 +53,8 @@ def multiply(chip: ChipState, issue: Issue, cycle: int) -> None:
     chip.at_end_of_cycle(due_cycle, lambda: _refuse_untaken(chip, plane, due_cycle))
 
 
-def accumulate(chip: ChipState, issue: Issue, cycle: int) -> None:
+def accumulate(chip: ChipState, issue: Issue, instruction: Accumulate, cycle: int) -> None:
     """A product into an accumulator, and the accumulator onto four streams."""
-    instruction: Accumulate = _narrow(issue)
     plane, slots = _plane(chip, issue), chip.spec.mxm_accumulators
     product = plane.products.pop(cycle, None)
     if product is None:
@@ -119,7 +113,3 @@ def _plane(chip: ChipState, issue: Issue) -> Plane:
 
 def _outer_name(issue: Issue) -> str:
     return issue.queue.slice_name[:-1] + "1"
-
-
-def _narrow(issue: Issue) -> Any:
-    return issue.instruction

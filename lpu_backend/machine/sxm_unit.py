@@ -1,73 +1,67 @@
 """SXM: moving lanes."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from lpu_backend.arithmetic import lanes
 from lpu_backend.hazards import HazardKind
 from lpu_backend.isa.instructions import Distribute, Permute, Rotate, Select, Shift, Transpose
-from lpu_backend.isa.operands import DataType
+from lpu_backend.isa.operands import DataType, Stream
 from lpu_backend.machine.chip import ChipState
 from lpu_backend.machine.issue import Issue
-from lpu_backend.machine.vectors import Vector
+from lpu_backend.machine.vectors import Bytes, Vector
 
 TRANSPOSED_STREAMS = 16
 
 
-def shift(chip: ChipState, issue: Issue, cycle: int) -> None:
+def shift(chip: ChipState, issue: Issue, instruction: Shift, cycle: int) -> None:
     """Lanes north or south."""
-    instruction: Shift = _narrow(issue)
     vector = chip.sample(issue, instruction.source, cycle)
-    _finish(chip, issue, [lanes.shift(vector.data, instruction.lanes)])
+    _finish(chip, issue, instruction.destination, [lanes.shift(vector.data, instruction.lanes)])
 
 
-def select(chip: ChipState, issue: Issue, cycle: int) -> None:
+def select(chip: ChipState, issue: Issue, instruction: Select, cycle: int) -> None:
     """One vector's southern lanes with another's northern ones."""
-    instruction: Select = _narrow(issue)
     south = chip.sample(issue, instruction.south, cycle)
     north = chip.sample(issue, instruction.north, cycle)
-    _finish(chip, issue, [lanes.select(south.data, north.data, instruction.boundary)])
+    _finish(chip, issue, instruction.destination, [lanes.select(south.data, north.data, instruction.boundary)])
 
 
-def permute(chip: ChipState, issue: Issue, cycle: int) -> None:
+def permute(chip: ChipState, issue: Issue, instruction: Permute, cycle: int) -> None:
     """Any bijection of the lanes."""
-    instruction: Permute = _narrow(issue)
     vector = chip.sample(issue, instruction.source, cycle)
-    lane_map = chip.sample_elements(issue, instruction.map_stream, DataType.UINT16, cycle)
+    lane_map = chip.sample_elements(issue, instruction.map_stream, DataType.UINT16, cycle).view(np.uint16)
     if not np.array_equal(np.sort(lane_map), np.arange(chip.spec.lanes)):
         detail = f"{instruction.map_stream} does not name each of the {chip.spec.lanes} lanes once"
         raise chip.refuse(HazardKind.PERMUTATION, issue, cycle, detail)
-    _finish(chip, issue, [lanes.permute(vector.data, lane_map)])
+    _finish(chip, issue, instruction.destination, [lanes.permute(vector.data, lane_map)])
 
 
-def distribute(chip: ChipState, issue: Issue, cycle: int) -> None:
+def distribute(chip: ChipState, issue: Issue, instruction: Distribute, cycle: int) -> None:
     """Lanes within each tile."""
-    instruction: Distribute = _narrow(issue)
     vector = chip.sample(issue, instruction.source, cycle)
-    _finish(chip, issue, [lanes.distribute(vector.data, instruction.lane_map, chip.spec.lanes_per_tile)])
+    _finish(
+        chip,
+        issue,
+        instruction.destination,
+        [lanes.distribute(vector.data, instruction.lane_map, chip.spec.lanes_per_tile)],
+    )
 
 
-def rotate(chip: ChipState, issue: Issue, cycle: int) -> None:
+def rotate(chip: ChipState, issue: Issue, instruction: Rotate, cycle: int) -> None:
     """All rotations of each tile's block."""
-    instruction: Rotate = _narrow(issue)
     vector = chip.sample(issue, instruction.source, cycle)
-    _finish(chip, issue, lanes.rotate(vector.data, instruction.size, chip.spec.lanes_per_tile))
+    _finish(chip, issue, instruction.destination, lanes.rotate(vector.data, instruction.size, chip.spec.lanes_per_tile))
 
 
-def transpose(chip: ChipState, issue: Issue, cycle: int) -> None:
+def transpose(chip: ChipState, issue: Issue, instruction: Transpose, cycle: int) -> None:
     """16 lanes x 16 streams in each tile."""
-    instruction: Transpose = _narrow(issue)
     vectors = chip.sample_group(issue, instruction.source, TRANSPOSED_STREAMS, cycle)
     rows = np.stack([vector.data for vector in vectors])
-    _finish(chip, issue, list(lanes.transpose(rows, chip.spec.lanes_per_tile)))
+    _finish(chip, issue, instruction.destination, list(lanes.transpose(rows, chip.spec.lanes_per_tile)))
 
 
-def _finish(chip: ChipState, issue: Issue, results: list[Any]) -> None:
+def _finish(chip: ChipState, issue: Issue, destination: Stream, results: Sequence[Bytes]) -> None:
     cycle = issue.cycle + chip.spec.timing(issue.instruction.mnemonic).func
-    destination = _narrow(issue).destination
     chip.drive_group(issue, destination, cycle, [Vector(np.ascontiguousarray(result)) for result in results])
-
-
-def _narrow(issue: Issue) -> Any:
-    return issue.instruction

@@ -1,7 +1,5 @@
 """VXM: one ALU's operation on every lane."""
 
-from typing import Any
-
 import numpy as np
 
 from lpu_backend.arithmetic import pointwise
@@ -13,9 +11,8 @@ from lpu_backend.machine.issue import Issue
 from lpu_backend.machine.vectors import Elements
 
 
-def compute_unary(chip: ChipState, issue: Issue, cycle: int) -> None:
+def compute_unary(chip: ChipState, issue: Issue, instruction: Unary, cycle: int) -> None:
     """One operand."""
-    instruction: Unary = _narrow(issue)
     dtype = instruction.dtype
     operand = _fetch(chip, issue, instruction.source, dtype, cycle)
     operation = "Transcendental" if instruction.op in TRANSCENDENTAL_OPS else "Pointwise"
@@ -24,9 +21,8 @@ def compute_unary(chip: ChipState, issue: Issue, cycle: int) -> None:
     )
 
 
-def compute_binary(chip: ChipState, issue: Issue, cycle: int) -> None:
+def compute_binary(chip: ChipState, issue: Issue, instruction: Binary, cycle: int) -> None:
     """Two operands of one type."""
-    instruction: Binary = _narrow(issue)
     dtype = instruction.dtype
     left = _fetch(chip, issue, instruction.left, dtype, cycle)
     right = _fetch(chip, issue, instruction.right, dtype, cycle)
@@ -34,9 +30,8 @@ def compute_binary(chip: ChipState, issue: Issue, cycle: int) -> None:
     _finish(chip, issue, "Pointwise", dtype, result, instruction.destination)
 
 
-def convert(chip: ChipState, issue: Issue, cycle: int) -> None:
+def convert(chip: ChipState, issue: Issue, instruction: Convert, cycle: int) -> None:
     """Another type."""
-    instruction: Convert = _narrow(issue)
     operand = _fetch(chip, issue, instruction.source, instruction.from_type, cycle)
     result = pointwise.convert(instruction.to_type, operand)
     _finish(chip, issue, "Convert", instruction.to_type, result, instruction.destination)
@@ -70,7 +65,3 @@ def _finish(
         raise chip.refuse(HazardKind.ALU_RESULT, issue, ready_cycle, detail)
     if destination is not None:
         chip.drive_elements(issue, destination, ready_cycle, elements)
-
-
-def _narrow(issue: Issue) -> Any:
-    return issue.instruction

@@ -9,10 +9,11 @@ from lpu_backend.assembly import assemble
 from lpu_backend.isa.program import Program
 from lpu_backend.programs.example import Example
 from lpu_backend.programs.references_mxm import MXM_EXAMPLES
+from lpu_backend.programs.references_vxm import VXM_EXAMPLES
 
 __all__ = ["EXAMPLES", "Example", "load_example"]
 
-EXAMPLES: Mapping[str, Example] = MappingProxyType({**MXM_EXAMPLES})
+EXAMPLES: Mapping[str, Example] = MappingProxyType({**MXM_EXAMPLES, **VXM_EXAMPLES})
 
 _TEXTS = Path(__file__).parent / "texts"
 

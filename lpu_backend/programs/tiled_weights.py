@@ -50,8 +50,7 @@ def lay_out_fp16(weights: Array) -> dict[str, Array]:
 
 def restore(regions: Tensors, places: Mapping[str, Array], shape: tuple[int, int]) -> Array:
     """The weights of `shape` again. `places` are the same regions laid out from the indices into the flat weights."""
-    name = next(iter(places))
-    weights = np.zeros(shape, regions[name].dtype)
+    weights = np.zeros(shape, regions[next(iter(places))].dtype)
     for name, indices in places.items():
         weights.flat[indices] = regions[name]
     return weights

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from lpu_backend.assembly import assemble, disassemble, format_instruction
 from lpu_backend.assembly.forms import parse_instruction
+from lpu_backend.checker import check_program
 from lpu_backend.chip import GROQCHIP1, Queue
 from lpu_backend.isa import instructions as isa
 from lpu_backend.isa.operands import AluResult, DataType, Immediate, Stream
 from lpu_backend.isa.placement import list_spans
 from lpu_backend.isa.program import Link, Program, Text
 from lpu_backend.isa.validity import find_address_fault, find_fault
+from lpu_backend.machine import run_program
 from tests.lpu_backend.instruction_strategies import encodable_instructions, valid_instructions
 from tests.lpu_backend.program_strategies import programs
 
@@ -64,6 +66,14 @@ def test_the_example_of_the_grammar_assembles() -> None:
     assert np.array_equal(two.array(), np.full((1, 320), 2.0, dtype=np.float32))
     assert np.array_equal(swap.array()[0], np.arange(320) ^ 1)
     assert assemble(disassemble(program)) == program
+
+
+def test_the_example_of_the_grammar_runs() -> None:
+    program = assemble(GRAMMAR.split("```")[1])
+    x = np.arange(320, dtype=np.int8).reshape(1, 320)
+    run = run_program(program, {"x": x, "y": np.full((1, 320), 100, np.int8)})
+    np.testing.assert_array_equal(run.outputs["z"], np.minimum(x.astype(np.int16) + 100, 127))
+    assert check_program(program).cycles == run.cycles
 
 
 def test_every_instruction_of_the_grammar_prints_as_it_is_written() -> None:

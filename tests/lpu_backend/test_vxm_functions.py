@@ -1,4 +1,4 @@
-"""TanH, Exp and RSqrt against decimals of 40 digits: correctly rounded, and special cases as stated."""
+"""TanH, Exp and RSqrt against decimals of 60 digits: correctly rounded, and special cases as stated."""
 
 import math
 from collections.abc import Callable
@@ -71,6 +71,39 @@ def test_tanh_is_correctly_rounded() -> None:
 def test_rsqrt_is_correctly_rounded() -> None:
     assert_correctly_rounded(functions.rsqrt, rsqrt_exactly, sample(1e-45, 3.4e38, 3000))
     assert_correctly_rounded(functions.rsqrt, rsqrt_exactly, sample(1, 4, 2000))
+
+
+HARDEST: dict[str, tuple[Callable[[Float32s], Float32s], Callable[[Decimal], Decimal], str]] = {
+    "exp": (
+        functions.exp,
+        exp_exactly,
+        (
+            "0x1.fdff02p-17 0x1.8d7cb6p-12 0x1.cd3982p-14 0x1.747de2p-15 0x1.344e9cp-5 0x1.62b666p+1 0x1.036492p+1 "
+            "0x1.cb763ap-12 0x1.fbff82p-18 0x1.112856p+6 -0x1.d2259ap+3 -0x1.e1dbe2p-8 -0x1.65cf30p+6 -0x1.c1c4b8p-10 "
+            "-0x1.0p-25 -0x1.548c34p-7 -0x1.f02a66p+1 -0x1.6e1dd0p-8 -0x1.7acc62p+3 -0x1.71e81ep-6 -0x1.7f4296p+0"
+        ),
+    ),
+    "tanh": (
+        functions.tanh,
+        tanh_exactly,
+        (
+            "0x1.86fbc4p-10 0x1.dc0accp-2 0x1.a83722p-6 0x1.5969a0p+2 0x1.8bd194p+2 0x1.f860aap-5 0x1.2d5c5cp-6 "
+            "0x1.4ddf04p+2 0x1.416cfep-1 0x1.f178fcp+0 0x1.279b08p+1 0x1.916c0ap-8"
+        ),
+    ),
+    "rsqrt": (
+        functions.rsqrt,
+        rsqrt_exactly,
+        "0x1.7431c6p+1 0x1.13e070p+1 0x1.fffffcp+1 0x1.745472p+0 0x1.a4411ep+0 0x1.da6460p+0 0x1.14b90cp+0",
+    ),
+}
+"""Of all fp32 arguments, those whose exact result is nearest to the middle of two floats."""
+
+
+@pytest.mark.parametrize("name", HARDEST)
+def test_the_arguments_that_are_hardest_to_round_are_rounded_correctly(name: str) -> None:
+    function, exact, arguments = HARDEST[name]
+    assert_correctly_rounded(function, exact, np.array([float.fromhex(x) for x in arguments.split()], np.float32))
 
 
 SPECIAL = np.array([math.inf, -math.inf, math.nan, 0.0, -0.0, -1.0, 1e-45, 3.4e38, -3.4e38], np.float32)

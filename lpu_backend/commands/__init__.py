@@ -1,0 +1,17 @@
+"""What `python -m lpu_backend` does, a module a command."""
+
+from lpu_backend.commands import assemble, check, chip, disassemble, programs, run, trace, validate
+from lpu_backend.commands.command import Command, UsageError
+
+COMMANDS: tuple[Command, ...] = (
+    run.COMMAND,
+    trace.COMMAND,
+    check.COMMAND,
+    assemble.COMMAND,
+    disassemble.COMMAND,
+    programs.COMMAND,
+    chip.COMMAND,
+    validate.COMMAND,
+)
+
+__all__ = ["COMMANDS", "Command", "UsageError"]

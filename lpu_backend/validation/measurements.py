@@ -1,0 +1,62 @@
+"""Everything that is counted on one chip, each program run once, when its first figure is asked for."""
+
+from functools import cached_property
+
+from lpu_backend.chip import ChipSpec
+from lpu_backend.isa.operands import DataType
+from lpu_backend.validation import bandwidth, links, matrix, memory, vector
+
+
+class Measurements:
+    """Figures of one chip, by the program that they are counted in. HazardError, MeasurementError."""
+
+    def __init__(self, chip: ChipSpec) -> None:
+        self.chip = chip
+
+    @cached_property
+    def streams(self) -> int:
+        return bandwidth.count_streams(self.chip)
+
+    @cached_property
+    def stream_bytes(self) -> float:
+        return bandwidth.measure_stream_bytes(self.chip)
+
+    @cached_property
+    def sram(self) -> bandwidth.SramRates:
+        return bandwidth.measure_sram(self.chip)
+
+    @cached_property
+    def issue(self) -> bandwidth.IssueRates:
+        return bandwidth.measure_issue(self.chip)
+
+    @cached_property
+    def int8(self) -> matrix.MatrixRates:
+        return matrix.measure_matrix(self.chip, DataType.INT8, has_all_streams=False)
+
+    @cached_property
+    def int8_all_streams(self) -> matrix.MatrixRates:
+        return matrix.measure_matrix(self.chip, DataType.INT8, has_all_streams=True)
+
+    @cached_property
+    def fp16(self) -> matrix.MatrixRates:
+        return matrix.measure_matrix(self.chip, DataType.FP16, has_all_streams=True)
+
+    @cached_property
+    def vector_operations(self) -> float:
+        return vector.measure_vector_operations(self.chip)
+
+    @cached_property
+    def capacity(self) -> memory.Capacity:
+        return memory.measure_capacity(self.chip)
+
+    @cached_property
+    def skew_cycles(self) -> int:
+        return memory.count_skew_cycles(self.chip)
+
+    @cached_property
+    def link_rate(self) -> links.LinkRate:
+        return links.measure_link_rate(self.chip)
+
+    @cached_property
+    def link_latency(self) -> links.LinkLatency:
+        return links.measure_link_latency(self.chip)
