@@ -11,15 +11,11 @@ from lpu_backend.isa.instructions import (
     BINARY_OPS,
     TRANSCENDENTAL_OPS,
     UNARY_OPS,
-    Accumulate,
-    ActivationBuffer,
     Binary,
     Convert,
     Distribute,
     Gather,
-    InstallWeights,
     Instruction,
-    LoadWeights,
     MemPair,
     Permute,
     Read,
@@ -94,7 +90,7 @@ class Chain:
         return "E" if self.rng.random() < 0.5 else "W"
 
     def step_field(self) -> int:
-        return self.rng.randrange(2) if self.repeat else 0
+        return self.rng.choices([0, 1, -1], [50, 47, 3])[0] if self.repeat else 0
 
     def read(self, stream: Stream, position: int, cycle: int, row: int | None = None) -> None:
         """A Read whose vector passes `position` in `cycle`, from `row` or any data, if a slice is free."""
@@ -231,6 +227,22 @@ def compute_elements(rng: Random) -> Chain:
     return chain
 
 
+def race_results(rng: Random) -> Chain:
+    """A slow and a fast operation whose results enter one register at about the same time, and one that reads it."""
+    chain = Chain(rng)
+    alu, position = rng.randrange(16), FLOOR.positions["VXM"]
+    slow, fast = SMALL.timing("Transcendental"), SMALL.timing("Pointwise")
+    dtype = rng.choice([DataType.FP32, DataType.FP32, DataType.INT32])
+    chain.add(f"VXM{alu}", 0, Unary("Exp", DataType.FP32, Immediate(0x3F800000), None))
+    chain.add(f"VXM{alu}", slow.func - fast.func + rng.choice([-1, 0, 1, 2]), Unary("Copy", dtype, Immediate(7), None))
+    to = chain.stream(count=4)
+    reader = rng.choice(sorted(mesh_neighbours(alu) - {alu}))
+    cycle = slow.func - fast.skew + rng.randrange(3)
+    chain.add(f"VXM{reader}", cycle, Unary("Copy", DataType.FP32, AluResult(alu), to))
+    chain.write_some(to, 4, position, cycle + fast.func)
+    return chain
+
+
 def draw_operation(
     chain: Chain, alu: int, cycle: int, dtype: DataType, before: AluResult | None
 ) -> tuple[Unary | Binary | Convert, DataType, int]:
@@ -309,53 +321,3 @@ def draw_rearrangement(chain: Chain, side: Direction) -> tuple[str, SxmInstructi
         size = rng.choice([3, 4])
         return "ROTATE", Rotate(size, source, Stream(inward, 0)), [source], size**2
     return "TRANSPOSE", Transpose(Stream(side, 0), Stream(inward, 0)), [], 16
-
-
-def multiply_matrix(rng: Random) -> Chain:
-    """Loads a plane, or both of a side for fp16, and multiplies one to three vectors into an accumulator."""
-    side: Direction = "E" if rng.random() < 0.5 else "W"
-    dtype = rng.choice([DataType.INT8, DataType.INT8, DataType.FP16])
-    planes = [0, 1] if dtype is DataType.FP16 else [rng.randrange(2)]
-    loads = rng.randint(1, 3)
-    load = Chain(rng, Repeat(loads - 1, 1) if loads > 1 else None)
-    load.read_sixteen(side, FLOOR.positions[f"MXM_{side}{planes[0]}"], 0)
-    multiply = Chain(rng)
-    for late, plane in enumerate(planes):  # the same vectors reach the outer plane a cycle later
-        weights = f"MXM_{side}{plane}_WEIGHTS"
-        load.add(weights, late - SMALL.timing("LW").skew, LoadWeights(Stream(side, 0), 0, step=16))
-        multiply.steps = load.steps
-        rows = rng.choice([16 * loads, rng.randint(1, 16 * loads)])
-        multiply.add(weights, late + loads + draw_delay(rng), InstallWeights(rows))
-    installed = max(step.cycle for step in multiply.steps) + SMALL.timing("IW").func
-    multiply_vectors(multiply, side, planes[0], dtype, installed + draw_delay(rng))
-    return multiply
-
-
-def multiply_vectors(chain: Chain, side: Direction, plane: int, dtype: DataType, sampled: int) -> None:
-    rng, name, position = chain.rng, f"MXM_{side}{plane}", FLOOR.positions[f"MXM_{side}{plane}"]
-    timing = SMALL.timing(f"ABC.{dtype.value}")
-    slot, inward = rng.randrange(SMALL.mxm_accumulators), "W" if side == "E" else "E"
-    for time in range(rng.randint(1, 3)):
-        x = chain.stream(side, count=dtype.streams)
-        chain.read_group(x, dtype.streams, position, sampled)
-        chain.add(f"{name}_ABC", sampled - timing.skew, ActivationBuffer(dtype, x))
-        to = chain.stream(inward, count=4) if time == 0 or rng.random() < 0.5 else None
-        due = sampled - timing.skew + timing.func
-        chain.add(f"{name}_ACC", due, Accumulate("add" if time else "new", slot, to))
-        if to is not None:
-            chain.write_some(to, 4, position, due + SMALL.timing("ACC").func)
-        sampled += timing.interval + draw_delay(rng)
-
-
-CHAINS = (
-    copy_vector,
-    pair_accesses,
-    gather_words,
-    scatter_words,
-    compute_elements,
-    compute_elements,
-    compute_elements,
-    rearrange_lanes,
-    rearrange_lanes,
-    multiply_matrix,
-)

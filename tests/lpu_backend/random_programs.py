@@ -26,7 +26,6 @@ from lpu_backend.isa.operands import DataType, Stream
 from lpu_backend.isa.program import Program, Region
 from tests.lpu_backend.random_chains import (
     BANK,
-    CHAINS,
     DATA_ROWS,
     FLOOR,
     GATHER_ROW,
@@ -37,8 +36,29 @@ from tests.lpu_backend.random_chains import (
     SMALL,
     ZERO_ROW,
     Step,
+    compute_elements,
+    copy_vector,
+    gather_words,
+    pair_accesses,
+    race_results,
+    rearrange_lanes,
+    scatter_words,
 )
+from tests.lpu_backend.random_products import multiply_matrix
 
+CHAINS = (
+    copy_vector,
+    pair_accesses,
+    gather_words,
+    scatter_words,
+    compute_elements,
+    compute_elements,
+    compute_elements,
+    race_results,
+    rearrange_lanes,
+    rearrange_lanes,
+    multiply_matrix,
+)
 Queues = dict[str, tuple[Instruction, ...]]
 
 
@@ -143,6 +163,8 @@ def draw_schedule(rng: Random) -> Schedule:
         schedule.place(lambda cycle: [replace(config, cycle=cycle)], config.cycle)
     if schedule.steps and rng.random() < 0.25:
         perturb(rng, schedule)
+    if not schedule.steps:
+        schedule.place(copy_vector(rng).begin_at, 0)
     return schedule
 
 
