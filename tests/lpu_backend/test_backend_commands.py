@@ -30,6 +30,14 @@ queue MEM_E1
 OPERAND_LATE = DOUBLE.replace("@6 ", "@7 ")
 
 
+def end(arguments: list[str]) -> int | str | None:
+    """The exit status, also where the parser itself exits."""
+    try:
+        return main(arguments)
+    except SystemExit as by_parser:
+        return by_parser.code
+
+
 @pytest.fixture
 def double(tmp_path: Path) -> str:
     path = tmp_path / "double.lpu"
@@ -161,10 +169,7 @@ def test_chip_gives_every_figure_and_timing_with_its_standing(capsys: pytest.Cap
 def test_bad_usage_and_missing_files_end_with_2_and_a_short_reason(
     arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    try:
-        assert main(arguments) == 2
-    except SystemExit as exit_of_the_parser:
-        assert exit_of_the_parser.code == 2
+    assert end(arguments) == 2
     printed = capsys.readouterr()
     assert reason in printed.err
     assert len(printed.err.splitlines()) <= 3
