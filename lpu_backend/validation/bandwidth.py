@@ -88,8 +88,7 @@ def _pair_slices(schedule: Schedule, chip: ChipSpec) -> list[str]:
     names = [name for name in plan_floor(chip).positions if name.startswith("MEM")]
     half = chip.mem_addresses // 2
     for west, east in zip(names[::2], names[1::2], strict=True):
-        for source, target, direction in ((west, east, "E"), (east, west, "W")):
-            stream = Stream("E" if direction == "E" else "W", 0)
+        for source, target, stream in ((west, east, Stream("E", 0)), (east, west, Stream("W", 0))):
             schedule.place(source, 0, Read(0, stream, 1), count=_STEADY_CYCLES)
             written_cycle = chip.timing("Read").func + schedule.hops(source, target)
             schedule.place(target, written_cycle, Write(half, stream, 1), count=_STEADY_CYCLES)
