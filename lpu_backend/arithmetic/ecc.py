@@ -1,10 +1,10 @@
-"""The check bits of a word: 9 for 128 bits, which correct one wrong bit of the 137 and detect two (TSP V).
+"""The check bits of a word: 9 for 128 bits, which correct one wrong bit of the 137 and detect two.
 
-The code is Hsiao's (IBM Journal of Research and Development 14, 1970, doi 10.1147/rd.144.0395); TSP gives the numbers
-of bits alone, so the choice is assumed. Data bit b, which is bit b mod 8 of byte b // 8, has the b-th of the columns
-below; check bit i, bit 128 + i of the word, has 2^i. The check bits are the exclusive or of the columns of the data
-bits that are one. Every column is different and has an odd number of ones, so one wrong bit leaves its own column and
-two leave an even number of ones, which is no column and not zero.
+The code is Hsiao's (IBM Journal of Research and Development 14, 1970, doi 10.1147/rd.144.0395). That the chip uses it
+is assumed; the number of check bits follows from the word's. Data bit b, which is bit b mod 8 of byte b // 8, has the
+b-th of the columns below; check bit i, bit 128 + i of the word, has 2^i. The check bits are the exclusive or of the
+columns of the data bits that are one. Every column is different and has an odd number of ones, so one wrong bit leaves
+its own column and two leave an even number of ones, which is no column and not zero.
 """
 
 from typing import NamedTuple

@@ -7,7 +7,8 @@ import numpy as np
 from lpu_backend.checker.issues import IntArray, IssueTable
 from lpu_backend.chip import ChipSpec, plan_floor
 from lpu_backend.isa import instructions as isa
-from lpu_backend.isa.operands import DataType, Source, Stream
+from lpu_backend.isa.operands import Stream
+from lpu_backend.isa.operations import name_operation
 from lpu_backend.isa.validity import list_stream_groups
 
 
@@ -26,34 +27,6 @@ class StreamUses(NamedTuple):
     drives: tuple[StreamUse, ...]
 
 
-def operation(instruction: isa.Instruction) -> str:
-    """The instruction's line in the table of timings. A Pair has none: its accesses do."""
-    match instruction:
-        case isa.Unary(op=op):
-            return "Transcendental" if op in isa.TRANSCENDENTAL_OPS else "Pointwise"
-        case isa.Binary():
-            return "Pointwise"
-        case isa.ActivationBuffer(dtype=dtype):
-            return f"ABC.{dtype.value}"
-    return instruction.mnemonic
-
-
-def alu_sources(instruction: isa.VxmInstruction) -> tuple[tuple[Source, ...], DataType]:
-    """An ALU's operands, and the type that it reads them as."""
-    match instruction:
-        case isa.Unary(source=source, dtype=dtype):
-            return (source,), dtype
-        case isa.Binary(left=left, right=right, dtype=dtype):
-            return (left, right), dtype
-        case isa.Convert(source=source, from_type=dtype):
-            return (source,), dtype
-
-
-def alu_result_type(instruction: isa.VxmInstruction) -> DataType:
-    """The type of what an ALU makes."""
-    return instruction.to_type if isinstance(instruction, isa.Convert) else instruction.dtype
-
-
 def _is_driven(instruction: isa.Instruction, field: str) -> bool:
     return field == "destination" or (
         field == "stream" and isinstance(instruction, isa.Read | isa.Gather | isa.Receive)
@@ -65,7 +38,7 @@ def stream_uses(instruction: isa.Instruction, chip: ChipSpec) -> StreamUses:
     if isinstance(instruction, isa.MemPair):
         first, second = stream_uses(instruction.first, chip), stream_uses(instruction.second, chip)
         return StreamUses(first.samples + second.samples, first.drives + second.drives)
-    timing = chip.timing(operation(instruction))
+    timing = chip.timing(name_operation(instruction))
     if isinstance(instruction, isa.Ifetch):
         delays = range(timing.skew, timing.skew + chip.ifetch_vectors)
         return StreamUses(tuple(StreamUse(instruction.stream, 1, delay) for delay in delays), ())

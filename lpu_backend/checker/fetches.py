@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from lpu_backend.checker.accesses import StreamUse, stream_uses
 from lpu_backend.checker.contents import TextError, read_text
-from lpu_backend.checker.issues import Issue, step_instruction
+from lpu_backend.checker.issues import Issue
 from lpu_backend.chip import ChipSpec, plan_floor
 from lpu_backend.isa.instructions import Instruction, MemPair, Read, Scatter, Write
 from lpu_backend.isa.operands import Stream
 from lpu_backend.isa.program import Program
+from lpu_backend.isa.repetition import iterate
 
 MAX_FETCHES = 100_000
 """Of one chip. A text that fetches itself would never end."""
@@ -101,7 +102,7 @@ def _covers(use: StreamUse, stream: Stream) -> bool:
 
 
 def _driving_read(drive: _Drive, stream: Stream) -> Read:
-    instruction = step_instruction(drive.issue.instruction, drive.iteration)
+    instruction = iterate(drive.issue.instruction, drive.iteration)
     accesses = (instruction.first, instruction.second) if isinstance(instruction, MemPair) else (instruction,)
     for access in accesses:
         if isinstance(access, Read) and access.stream == stream:

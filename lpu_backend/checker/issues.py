@@ -1,8 +1,8 @@
 """Issues: which instruction goes when and how often, the one table that every check starts from."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,25 +10,11 @@ from numpy.typing import NDArray
 from lpu_backend.assembly import format_instruction
 from lpu_backend.chip import Queue
 from lpu_backend.hazards import Hazard, HazardKind
-from lpu_backend.isa.instructions import Accumulate, Instruction, LoadWeights, MemPair, Read, Write
+from lpu_backend.isa.instructions import Instruction
+from lpu_backend.isa.repetition import iterate
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
-
-
-_STEPPED_FIELDS: dict[type, str] = {Read: "address", Write: "address", LoadWeights: "row", Accumulate: "slot"}
-_I = TypeVar("_I", bound=Instruction)
-
-
-def step_instruction(instruction: _I, iteration: int) -> _I:
-    """The instruction as a Repeat's given iteration dispatches it: `step` x iteration added."""
-    if isinstance(instruction, MemPair):
-        first, second = (step_instruction(access, iteration) for access in (instruction.first, instruction.second))
-        return replace(instruction, first=first, second=second)
-    field = _STEPPED_FIELDS.get(type(instruction))
-    if field is None or not (stepped := iteration * getattr(instruction, "step", 0)):
-        return instruction
-    return replace(instruction, **{field: getattr(instruction, field) + stepped})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +35,12 @@ class Issue:
 
     def describe(self, iteration: int = 0) -> str:
         """Which queue dispatches what in which cycle, for the detail of a hazard."""
-        text = format_instruction(step_instruction(self.instruction, iteration))
+        text = format_instruction(iterate(self.instruction, iteration))
         return f"{self.queue.name} `{text}` of cycle {self.cycle + iteration * self.distance}"
 
     def hazard(self, kind: HazardKind, cycle: int, detail: str, iteration: int = 0) -> Hazard:
         """A hazard of this issue's given iteration."""
-        text = format_instruction(step_instruction(self.instruction, iteration))
+        text = format_instruction(iterate(self.instruction, iteration))
         return Hazard(kind, self.chip, cycle, self.queue.name, text, detail)
 
 

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lpu_backend.checker.accesses import operation
 from lpu_backend.checker.contents import list_stored
 from lpu_backend.checker.issues import BoolArray, IntArray, IssueTable
 from lpu_backend.chip import ChipSpec, plan_floor
 from lpu_backend.hazards import Hazard, HazardKind
 from lpu_backend.isa.instructions import Gather, Instruction, MemPair, Read, Scatter, Write
+from lpu_backend.isa.operations import name_operation
 from lpu_backend.isa.program import Program
 
 _BEFORE_START = -1
@@ -73,7 +73,7 @@ def _accesses_of(instruction: Instruction, chip: ChipSpec) -> Iterator[_Access]:
             yield from _accesses_of(first, chip)
             yield from _accesses_of(second, chip)
         case Gather() | Scatter():
-            delay = chip.timing(operation(instruction)).skew
+            delay = chip.timing(name_operation(instruction)).skew
             yield _Access(0, 0, delay, _GATHER if isinstance(instruction, Gather) else _SCATTER)
 
 

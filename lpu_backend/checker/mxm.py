@@ -8,12 +8,20 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from lpu_backend.checker.accesses import operation
-from lpu_backend.checker.issues import Issue, IssueTable, step_instruction
+from lpu_backend.checker.issues import Issue, IssueTable
 from lpu_backend.chip import ChipSpec
 from lpu_backend.hazards import Hazard, HazardKind
-from lpu_backend.isa.instructions import Accumulate, ActivationBuffer, InstallWeights, LoadWeights, MxmInstruction
+from lpu_backend.isa.instructions import (
+    Accumulate,
+    ActivationBuffer,
+    InstallWeights,
+    Instruction,
+    LoadWeights,
+    MxmInstruction,
+)
 from lpu_backend.isa.operands import DataType
+from lpu_backend.isa.operations import name_operation
+from lpu_backend.isa.repetition import iterate
 from lpu_backend.isa.validity import LOAD_ROWS, find_fault
 
 PRODUCT_TYPES = {DataType.INT8: DataType.INT32, DataType.FP16: DataType.FP32}
@@ -70,18 +78,22 @@ def _list_events(issues: Sequence[Issue], kind: type[_I], chip: ChipSpec) -> lis
     for issue in issues:
         if isinstance(issue.instruction, kind):
             for iteration, cycle in enumerate(issue.dispatch_cycles()):
-                instruction = step_instruction(issue.instruction, iteration)
-                if issue.count == 1 or find_fault(instruction, issue.queue, chip) is None:
+                instruction = iterate(issue.instruction, iteration)
+                if isinstance(instruction, kind) and _find_step_fault(instruction, issue, chip) is None:
                     events.append(Event(cycle, instruction, issue, iteration))
     return events
 
 
 def _list_steps_out_of_range(issue: Issue, chip: ChipSpec) -> Iterator[Hazard]:
-    if getattr(issue.instruction, "step", 0):
-        for iteration, cycle in enumerate(issue.dispatch_cycles()):
-            fault = find_fault(step_instruction(issue.instruction, iteration), issue.queue, chip)
-            if fault is not None:
-                yield issue.hazard(HazardKind.BAD_INSTRUCTION, cycle, fault, iteration)
+    for iteration, cycle in enumerate(issue.dispatch_cycles()):
+        fault = _find_step_fault(iterate(issue.instruction, iteration), issue, chip)
+        if fault is not None:
+            yield issue.hazard(HazardKind.BAD_INSTRUCTION, cycle, fault, iteration)
+
+
+def _find_step_fault(instruction: Instruction, issue: Issue, chip: ChipSpec) -> str | None:
+    """Rows and slots are the numbers of an MXM instruction that a Repeat steps."""
+    return find_fault(instruction, issue.queue, chip) if getattr(instruction, "step", 0) else None
 
 
 def _list_busy(side: Sequence[_Plane], chip: ChipSpec) -> Iterator[Hazard]:
@@ -90,7 +102,7 @@ def _list_busy(side: Sequence[_Plane], chip: ChipSpec) -> Iterator[Hazard]:
     activations.sort(key=lambda event: event.cycle)  # stable: in one cycle the inner plane's comes first
     for place, event in enumerate(activations):
         if event.instruction.dtype is DataType.FP16:
-            interval_cycles = chip.timing(operation(event.instruction)).interval
+            interval_cycles = chip.timing(name_operation(event.instruction)).interval
             for later in activations[place + 1 : place + len(side) * interval_cycles]:
                 if later.cycle < event.cycle + interval_cycles:
                     detail = f"{event.describe()} takes both planes for {interval_cycles} cycles"
@@ -119,7 +131,7 @@ def _list_missing_arrays(side: Sequence[_Plane], chip: ChipSpec) -> Iterator[Haz
     first_cycles = [plane.installs[0].cycle + func_cycles if plane.installs else None for plane in side]
     for event in side[0].activations:
         needed = first_cycles if event.instruction.dtype is DataType.FP16 else first_cycles[:1]
-        skew_cycles = chip.timing(operation(event.instruction)).skew
+        skew_cycles = chip.timing(name_operation(event.instruction)).skew
         for place, first_cycle in enumerate(needed):
             if first_cycle is None or event.cycle + skew_cycles < first_cycle:
                 plane = ("this plane", "the outer plane")[place]
@@ -134,7 +146,7 @@ def _list_product_hazards(plane: _Plane, chip: ChipSpec) -> Iterator[Hazard]:
     types: dict[int, DataType] = {}
     due_cycles = []
     for event in plane.activations:
-        func_cycles = chip.timing(operation(event.instruction)).func
+        func_cycles = chip.timing(name_operation(event.instruction)).func
         due_cycle = event.cycle + func_cycles
         due_cycles.append(due_cycle)
         if due_cycle not in taken:

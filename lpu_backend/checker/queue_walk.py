@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from lpu_backend.checker.issues import Issue, step_instruction
+from lpu_backend.checker.issues import Issue
 from lpu_backend.chip import ChipSpec, Queue
 from lpu_backend.hazards import Hazard, HazardKind
 from lpu_backend.isa import instructions as isa
+from lpu_backend.isa.repetition import iterate
 from lpu_backend.isa.validity import find_fault, find_repeat_fault
 
 
@@ -112,7 +113,7 @@ class QueueWalk:
         self.cycle = before.cycle + repeat.count * repeat.distance + 1
         self._previous = self._issue(repeat)
         if self._previous_is_sound:
-            again, start = step_instruction(before.instruction, 1), before.cycle + repeat.distance
+            again, start = iterate(before.instruction, 1), before.cycle + repeat.distance
             self._issues.append(
                 replace(before, instruction=again, cycle=start, count=repeat.count, distance=repeat.distance)
             )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lpu_backend.checker.accesses import list_stream_events
-from lpu_backend.checker.issues import IssueTable, step_instruction
+from lpu_backend.checker.issues import Issue, IssueTable
 from lpu_backend.checker.links import list_link_hazards
 from lpu_backend.checker.memory import list_memory_hazards
 from lpu_backend.checker.mxm import list_mxm_hazards
@@ -17,7 +17,9 @@ from lpu_backend.checker.vxm import list_vxm_hazards
 from lpu_backend.chip import GROQCHIP1, ChipSpec, Queue, plan_floor
 from lpu_backend.hazards import Hazard, HazardError
 from lpu_backend.isa.instructions import Instruction
+from lpu_backend.isa.operations import name_operation
 from lpu_backend.isa.program import Program
+from lpu_backend.isa.repetition import iterate
 
 
 class ScheduledDispatch(NamedTuple):
@@ -50,7 +52,7 @@ class Schedule:
         columns = (spread.issue[order], spread.iteration[order], spread.dispatch_cycle[order])
         for row, iteration, cycle in zip(*(column.tolist() for column in columns), strict=True):
             issue = self.table.issues[row]
-            yield ScheduledDispatch(issue.chip, cycle, issue.queue, step_instruction(issue.instruction, iteration))
+            yield ScheduledDispatch(issue.chip, cycle, issue.queue, iterate(issue.instruction, iteration))
 
 
 def list_hazards(program: Program, chip: ChipSpec = GROQCHIP1) -> list[Hazard]:
@@ -89,9 +91,14 @@ def _check(program: Program, chip: ChipSpec) -> tuple[Schedule, list[Hazard]]:
 
 
 def _count_cycles(table: IssueTable, flow: StreamFlow, chip: ChipSpec) -> int:
-    """`tiles` after the last dispatch, sample or drive; 0 for a program that dispatches nothing."""
+    """`tiles` after the last dispatch, operand or drive of a stream; 0 for a program that dispatches nothing."""
     if not len(table):
         return 0
-    last_dispatch = (table.cycle + (table.count - 1) * table.distance).max()
-    last = max(int(last_dispatch), int(flow.samples.cycle.max(initial=0)), int(flow.drives.cycle.max(initial=0)))
+    last_operand = max(issue.dispatch_cycles()[-1] + _skew_cycles(issue, chip) for issue in table)
+    last = max(last_operand, int(flow.samples.cycle.max(initial=0)), int(flow.drives.cycle.max(initial=0)))
     return last + chip.tiles
+
+
+def _skew_cycles(issue: Issue, chip: ChipSpec) -> int:
+    """An ALU takes its operands at its d_skew even if none is a stream."""
+    return chip.timing(name_operation(issue.instruction)).skew

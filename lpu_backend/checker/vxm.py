@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lpu_backend.checker.accesses import alu_result_type, alu_sources, operation
 from lpu_backend.checker.issues import IntArray, Issue, IssueTable
 from lpu_backend.chip import ChipSpec
 from lpu_backend.hazards import Hazard, HazardKind
-from lpu_backend.isa.instructions import Binary, Convert, Unary
-from lpu_backend.isa.operands import AluResult, DataType
+from lpu_backend.isa.instructions import Binary, Convert, Unary, VxmInstruction
+from lpu_backend.isa.operands import AluResult, DataType, Source
+from lpu_backend.isa.operations import name_operation
 
 _TYPES = tuple(DataType)
 
@@ -35,13 +35,17 @@ class _Use(NamedTuple):
 
 
 def list_vxm_hazards(table: IssueTable, chip: ChipSpec) -> Iterator[Hazard]:
-    """ALU_RESULT where a register that is read has no result yet, BAD_INSTRUCTION where that is of another type.
+    """ALU_RESULT where a register that is read has no result yet, and where two results enter one in one cycle.
 
-    A result is there from its d_func on; of two that enter in one cycle the one dispatched later stays.
+    BAD_INSTRUCTION where the result is of another type than it is read as. A result is there from its d_func on.
     """
     events = _list_events(table, chip)
     order = np.lexsort((events.dispatch_cycle, events.is_read, events.cycle, events.register))
     register, is_read, dtype = events.register[order], events.is_read[order], events.dtype[order]
+    again = (np.diff(register) == 0) & (np.diff(events.cycle[order]) == 0) & (is_read[1:] == 0)
+    for place in np.flatnonzero(again).tolist():
+        detail = f"the result of {table.describe(events, order[place])} enters in this cycle too"
+        yield table.refuse(events, order[place + 1], HazardKind.ALU_RESULT, detail)
     latest = np.maximum.accumulate(np.where(is_read == 1, -1, np.arange(len(order))))
     has_result = (latest >= 0) & (register[latest] == register)
     for place in np.flatnonzero((is_read == 1) & ~has_result).tolist():
@@ -72,13 +76,29 @@ def _list_events(table: IssueTable, chip: ChipSpec) -> RegisterEvents:
 def _uses_of(issue: Issue, chip: ChipSpec) -> Iterator[_Use]:
     """The registers that an ALU's instruction reads, and its own, which takes the result."""
     instruction = issue.instruction
-    if not isinstance(instruction, Unary | Binary | Convert):
+    if not isinstance(instruction, VxmInstruction):
         return
-    timing = chip.timing(operation(instruction))
-    sources, dtype = alu_sources(instruction)
+    timing = chip.timing(name_operation(instruction))
+    sources, dtype = _sources(instruction)
     for alu in {source.alu for source in sources if isinstance(source, AluResult)}:
         yield _Use(timing.skew, alu, _TYPES.index(dtype), is_read=1)
-    yield _Use(timing.func, issue.queue.part, _TYPES.index(alu_result_type(instruction)), is_read=0)
+    yield _Use(timing.func, issue.queue.part, _TYPES.index(_result_type(instruction)), is_read=0)
+
+
+def _sources(instruction: VxmInstruction) -> tuple[tuple[Source, ...], DataType]:
+    """An ALU's operands, and the type that it reads them as."""
+    match instruction:
+        case Unary(source=source, dtype=dtype):
+            return (source,), dtype
+        case Binary(left=left, right=right, dtype=dtype):
+            return (left, right), dtype
+        case Convert(source=source, from_type=dtype):
+            return (source,), dtype
+
+
+def _result_type(instruction: VxmInstruction) -> DataType:
+    """The type of what an ALU makes."""
+    return instruction.to_type if isinstance(instruction, Convert) else instruction.dtype
 
 
 def _name(events: RegisterEvents, row: int, chip: ChipSpec) -> AluResult:

@@ -13,6 +13,8 @@ SMALL = ChipSpec(name="small", tiles=2, mem_slices=8)
 """West to east: MXM_W1 MXM_W0 SXM_W MEM_W3 ... MEM_W0 VXM MEM_E0 ... MEM_E3 SXM_E MXM_E0 MXM_E1."""
 
 Found = list[tuple[HazardKind, int, str]]
+Instructions = Sequence[Instruction]
+Queues = Mapping[str, Instructions]
 
 
 def east(index: int) -> Stream:
@@ -23,7 +25,7 @@ def west(index: int) -> Stream:
     return Stream("W", index)
 
 
-def at(instructions: Mapping[int, Instruction | Sequence[Instruction]]) -> tuple[Instruction, ...]:
+def at(instructions: Mapping[int, Instruction | Instructions]) -> tuple[Instruction, ...]:
     """A queue that begins each entry in its cycle, NOPs in between."""
     queue: list[Instruction] = []
     cycle = 0
@@ -50,7 +52,7 @@ def region(slice_name: str, address: int = 0, rows: int = 1, kind: str = "input"
 
 
 def program(
-    *queues: Mapping[str, Sequence[Instruction]],
+    *queues: Queues,
     regions: Sequence[Region] = (),
     texts: Sequence[Text] = (),
     links: Sequence[Link] = (),

@@ -1,6 +1,6 @@
 """Streams: who drives a register, and what a sample gets."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,46 +8,47 @@ from hypothesis import strategies as st
 from lpu_backend.checker import check_program, list_hazards
 from lpu_backend.chip import plan_floor
 from lpu_backend.hazards import HazardKind
-from lpu_backend.isa.instructions import Instruction, MemPair, Read, Repeat, Rotate, Select, Transpose, Unary, Write
+from lpu_backend.isa.instructions import MemPair, Read, Repeat, Rotate, Select, Transpose, Unary, Write
 from lpu_backend.isa.operands import DataType, Stream
-from tests.lpu_backend.checker_programs import SMALL, at, east, find, program, region, west
+from tests.lpu_backend.checker_programs import SMALL, Found, Queues, at, east, find, program, region, west
 
 SLICES = ("MEM_W3", "MEM_W1", "MEM_W0", "MEM_E0", "MEM_E2")
 INPUTS = [region(name, rows=32) for name in SLICES]
+Accesses = Mapping[str, Mapping[int, Read | Write]]
 MISSING, CONFLICT = HazardKind.OPERAND_MISSING, HazardKind.STREAM_CONFLICT
 
 
-def check(queues: Mapping[str, Sequence[Instruction]]):
+def check(queues: Queues) -> Found:
     return find(program(queues, regions=INPUTS))
 
 
-def test_a_vector_flows_east_one_register_a_cycle():
+def test_a_vector_flows_east_one_register_a_cycle() -> None:
     read = {"MEM_W0": [Read(0, east(0))]}
     assert check(read | {"MEM_E0": at({7: Write(0, east(0))})}) == []
     assert check(read | {"MEM_E0": at({6: Write(0, east(0))})}) == [(MISSING, 6, "MEM_E0")]
     assert check(read | {"MEM_E0": at({8: Write(0, east(0))})}) == [(MISSING, 8, "MEM_E0")]
 
 
-def test_a_vector_flows_west_one_register_a_cycle():
+def test_a_vector_flows_west_one_register_a_cycle() -> None:
     read = {"MEM_E0": [Read(0, west(0))]}
     assert check(read | {"MEM_W0": at({7: Write(0, west(0))})}) == []
     assert check(read | {"MEM_W0": at({6: Write(0, west(0))})}) == [(MISSING, 6, "MEM_W0")]
 
 
-def test_a_vector_does_not_flow_against_its_stream():
+def test_a_vector_does_not_flow_against_its_stream() -> None:
     found = check({"MEM_E0": [Read(0, east(0))], "MEM_W0": at({7: Write(0, east(0))})})
     assert found == [(MISSING, 7, "MEM_W0")]
 
 
-def test_streams_of_the_two_directions_are_apart():
+def test_streams_of_the_two_directions_are_apart() -> None:
     assert check({"MEM_W0": [Read(0, west(0))], "MEM_E0": at({7: Write(0, east(0))})}) == [(MISSING, 7, "MEM_E0")]
 
 
-def test_a_slice_samples_what_it_drives_in_the_same_cycle():
+def test_a_slice_samples_what_it_drives_in_the_same_cycle() -> None:
     assert check({"MEM_W0": at({0: Read(0, east(0)), 5: Write(9, east(0))})}) == []
 
 
-def test_a_drive_overwrites_what_passes_and_a_sample_gets_the_nearest():
+def test_a_drive_overwrites_what_passes_and_a_sample_gets_the_nearest() -> None:
     read = Read(0, east(0))
     queues = {"MEM_W1": [read], "MEM_W0": at({1: read}), "MEM_E2": [read], "MEM_E0": at({8: Write(0, east(0))})}
     schedule = check_program(program(queues, regions=INPUTS), SMALL)
@@ -55,7 +56,7 @@ def test_a_drive_overwrites_what_passes_and_a_sample_gets_the_nearest():
     assert schedule.table.issues[schedule.flow.drives.issue[feed]].queue.name == "MEM_W0"
 
 
-def test_two_drives_of_one_register_in_one_cycle_conflict():
+def test_two_drives_of_one_register_in_one_cycle_conflict() -> None:
     unary = Unary("Copy", DataType.INT8, east(0), east(1))
     queues = {"MEM_W0": at({0: [Read(0, east(0)), Repeat(1, 12)]}), "VXM0": at({5: unary})}
     assert check(queues | {"VXM5": at({5: unary})}) == [(CONFLICT, 9, "VXM5")]
@@ -64,28 +65,28 @@ def test_two_drives_of_one_register_in_one_cycle_conflict():
     assert check({"MEM_W0": [pair]}) == [(CONFLICT, 5, "MEM_W0"), (HazardKind.UNWRITTEN, 0, "MEM_W0")][::-1]
 
 
-def test_a_wider_type_takes_its_whole_group():
+def test_a_wider_type_takes_its_whole_group() -> None:
     reads = {f"MEM_W{place}": at({3 - place: Read(0, east(3 - place))}) for place in (0, 1, 3)}
     copy = {"VXM0": at({8: Unary("Copy", DataType.INT32, east(0), east(4))})}
     assert check(reads | copy) == [(MISSING, 9, "VXM0")]
 
 
-def test_an_operand_that_is_named_twice_is_missed_once():
+def test_an_operand_that_is_named_twice_is_missed_once() -> None:
     assert check({"SXM_E_SHIFT0": [Select(east(0), east(0), 8, east(1))]}) == [(MISSING, 1, "SXM_E_SHIFT0")]
 
 
-def test_a_rotation_drives_a_stream_for_each_of_its_results():
+def test_a_rotation_drives_a_stream_for_each_of_its_results() -> None:
     queues = {"MEM_E2": [Read(0, east(31))], "SXM_E_ROTATE": at({6: Rotate(3, east(31), east(0))})}
     drives = check_program(program(queues, regions=INPUTS), SMALL).flow.drives
     assert sorted(drives.stream.tolist()) == [*range(9), 31]
 
 
-def test_a_transpose_samples_sixteen_streams():
+def test_a_transpose_samples_sixteen_streams() -> None:
     found = check({"SXM_E_TRANSPOSE": [Transpose(east(0), east(16))]})
     assert found == [(MISSING, 1, "SXM_E_TRANSPOSE")] * 16
 
 
-def test_the_detail_says_by_how_much_the_nearest_vector_misses_and_whose_it_is():
+def test_the_detail_says_by_how_much_the_nearest_vector_misses_and_whose_it_is() -> None:
     queues = {"MEM_W0": [Read(0, east(0)), Repeat(3, 10)], "MEM_E0": at({15: Write(0, east(0))})}
     (hazard,) = list_hazards(program(queues, regions=INPUTS), SMALL)
     assert hazard.detail == (
@@ -96,7 +97,7 @@ def test_the_detail_says_by_how_much_the_nearest_vector_misses_and_whose_it_is()
     assert "1 cycle too early, from MEM_W0 `Read 0x0, E0` of cycle 0" in hazard.detail
 
 
-def test_the_detail_says_when_no_vector_comes_this_way():
+def test_the_detail_says_when_no_vector_comes_this_way() -> None:
     queues = {"MEM_E2": [Read(0, east(0))], "MEM_E0": at({8: Write(0, east(0))})}
     (hazard,) = list_hazards(program(queues, regions=INPUTS), SMALL)
     assert hazard.detail == "no vector on E0; none ever passes this register"
@@ -109,7 +110,7 @@ _QUEUES = st.dictionaries(
 )
 
 
-def list_missing(accesses: Mapping[str, Mapping[int, Read | Write]]) -> Iterator[tuple[HazardKind, int, str]]:
+def list_missing(accesses: Accesses) -> Iterator[tuple[HazardKind, int, str]]:
     """The registers played cycle by cycle: each moves its vector on, Reads drive, then Writes sample."""
     floorplan = plan_floor(SMALL)
     order = sorted(accesses, key=lambda name: floorplan.queues[name].index)
@@ -127,6 +128,6 @@ def list_missing(accesses: Mapping[str, Mapping[int, Read | Write]]) -> Iterator
 
 @settings(max_examples=150, deadline=None)
 @given(_QUEUES)
-def test_random_reads_and_writes_agree_with_registers_played_cycle_by_cycle(accesses):
+def test_random_accesses_agree_with_registers_played_cycle_by_cycle(accesses: Accesses) -> None:
     queues = {name: at(dict(sorted(of_queue.items()))) for name, of_queue in accesses.items()}
     assert check(queues) == list(list_missing(accesses))
