@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lpu_backend.commands.command import Command, add_program, write_line
+from lpu_backend.commands.command import Command, add_program, add_seed, write_line
 from lpu_backend.commands.emulation import emulate
 from lpu_backend.commands.loading import load_program, make_inputs
 from lpu_backend.machine import Dispatch
@@ -13,7 +13,7 @@ from lpu_backend.trace import Occupancy, PerfettoTrace, draw_occupancy
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_program(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder to write into")
-    parser.add_argument("--seed", type=int, default=0, help="of the random inputs (default 0)")
+    add_seed(parser)
 
 
 def _trace(options: argparse.Namespace) -> int:

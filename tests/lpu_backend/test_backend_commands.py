@@ -165,6 +165,7 @@ def test_chip_gives_every_figure_and_timing_with_its_standing(capsys: pytest.Cap
     [
         (["check"], "PROGRAM"),
         (["nothing"], "invalid choice"),
+        (["run", "vector-add", "--seed=-1"], "-1 is not a whole number"),
         (["run", "vector-ad"], "vector-ad is neither a .lpu file nor an example; the examples are vector-add,"),
         (["run", "none.lpu"], "none.lpu: No such file"),
         (["run", "vector-add", "--inputs", "none.npz"], "none.npz: No such file"),
@@ -178,8 +179,14 @@ def test_bad_usage_and_missing_files_end_with_2_and_a_short_reason(
     assert end(arguments) == 2
     printed = capsys.readouterr()
     assert reason in printed.err
-    assert len(printed.err.splitlines()) <= 3
+    assert len(printed.err.splitlines()) <= 4
     assert not printed.out
+
+
+def test_a_single_array_is_no_file_of_inputs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1, 320), np.int8))
+    assert main(["run", "vector-add", "--inputs", str(tmp_path / "x.npy")]) == 2
+    assert "is not an .npz file" in capsys.readouterr().err
 
 
 def test_inputs_that_a_file_lacks_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
