@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lpu_backend.__main__ import main
 from lpu_backend.assembly import assemble
 from lpu_backend.chip import GROQCHIP1, plan_floor
 from lpu_backend.isa.instructions import (
@@ -47,6 +48,9 @@ queue MEM_E1
 @9  Write 0x0, E0 step 1
     Repeat 1, 1
 """
+
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def dispatch(queue: str, cycle: int, instruction: Instruction, chip: int = 0) -> Dispatch:
@@ -227,3 +231,9 @@ def test_every_chip_has_a_panel() -> None:
     svg = draw(dispatch("MEM_W0", 0, Read(0, E0), chip=0), dispatch("MEM_W0", 0, Read(0, E0), chip=2), chips=3)
     captions = [text.text for text in svg.iter(f"{SVG}text") if (text.text or "").startswith("Chip")]
     assert captions == ["Chip 0", "Chip 1", "Chip 2"]
+
+
+def test_the_picture_in_the_documentation_is_the_one_that_is_drawn_now(tmp_path: Path) -> None:
+    assert main(["trace", "matvec-int8-1280x960", "-o", str(tmp_path)]) == 0
+    drawn = (tmp_path / "occupancy.svg").read_text(encoding="utf-8")
+    assert drawn == (DOCS / "matvec-int8-1280x960.svg").read_text(encoding="utf-8")
