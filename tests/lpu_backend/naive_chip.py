@@ -265,4 +265,5 @@ def run_naively(program: Program, inputs: Mapping[str, NDArray[np.generic]], chi
             machine.mem.fill(region, region.array() if region.kind == "constant" else inputs[region.name])
     machine.run()
     outputs = {region.name: machine.mem.fetch(region) for region in program.regions}
-    return outputs, machine.fabric.last + chip.tiles
+    last = machine.fabric.last
+    return outputs, last + chip.tiles if last >= 0 else 0
