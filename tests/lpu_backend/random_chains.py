@@ -40,6 +40,8 @@ BANK = 32
 DATA_ROWS = range(8)
 PERMUTATION_ROW, ZERO_ROW, GATHER_ROW, SCATTER_ROW, ANY_ROW = range(8, 13)
 OUTPUT_ROWS = range(16, 24)
+EMPTY_ROWS = range(24, 28)
+"""Never written before the program begins."""
 BITWISE_OPS = frozenset({"And", "Or", "Xor", "Not", "Shl", "Shr"})
 
 
@@ -182,6 +184,20 @@ def pair_accesses(rng: Random) -> Chain:
     chain.add(name, 0, MemPair(read, write) if rng.random() < 0.5 else MemPair(write, read))
     chain.read(taken, FLOOR.positions[name], 0)
     chain.write(given, FLOOR.positions[name], SMALL.timing("Read").func)
+    return chain
+
+
+def relay_vector(rng: Random) -> Chain:
+    """Into a row that was empty, out of it again as early as the next cycle, and on to another slice."""
+    chain = Chain(rng)
+    name = rng.choice(MEM_SLICES)
+    position, address = FLOOR.positions[name], rng.choice(EMPTY_ROWS) + BANK * rng.randrange(2)
+    taken, given = chain.stream(), chain.stream()
+    chain.add(name, 0, Write(address, taken))
+    read_cycle = 1 + rng.randrange(3)
+    chain.add(name, read_cycle, Read(address, given))
+    chain.read(taken, position, 0)
+    chain.write(given, position, read_cycle + SMALL.timing("Read").func)
     return chain
 
 

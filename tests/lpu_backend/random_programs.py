@@ -42,6 +42,7 @@ from tests.lpu_backend.random_chains import (
     pair_accesses,
     race_results,
     rearrange_lanes,
+    relay_vector,
     scatter_words,
 )
 from tests.lpu_backend.random_products import multiply_matrix
@@ -49,6 +50,7 @@ from tests.lpu_backend.random_products import multiply_matrix
 CHAINS = (
     copy_vector,
     pair_accesses,
+    relay_vector,
     gather_words,
     scatter_words,
     compute_elements,
@@ -143,6 +145,9 @@ class Schedule:
                 self.steps += make_steps(cycle)
                 return
 
+    def place_one(self, step: Step) -> None:
+        self.place(lambda cycle: [replace(step, cycle=cycle)], step.cycle)
+
     def queues(self) -> dict[str, list[Step]]:
         by_queue: dict[str, list[Step]] = {}
         for step in self.steps:
@@ -157,10 +162,10 @@ def draw_schedule(rng: Random) -> Schedule:
         chain = rng.choice(CHAINS)(rng)
         if chain.fits:
             schedule.place(chain.begin_at, rng.randrange(25))
-    if schedule.steps and rng.random() < 0.15:
+    while schedule.steps and rng.random() < 0.2:
         step = rng.choice(schedule.steps)
-        config = Step(step.queue, rng.randint(0, step.cycle), Config(rng.randint(1, SMALL.tiles)))
-        schedule.place(lambda cycle: [replace(config, cycle=cycle)], config.cycle)
+        config = Step(step.queue, rng.randint(0, step.cycle + 1), Config(rng.randint(1, SMALL.tiles)))
+        schedule.place_one(config)
     if schedule.steps and rng.random() < 0.25:
         perturb(rng, schedule)
     if not schedule.steps:
@@ -179,7 +184,7 @@ def perturb(rng: Random, schedule: Schedule) -> None:
         schedule.steps.append(replace(step, instruction=alter_operand(rng, step.instruction)))
     elif choice == 2:
         schedule.steps.append(step)
-        schedule.place(lambda cycle: [replace(step, cycle=cycle)], step.cycle + 1)
+        schedule.place_one(replace(step, cycle=step.cycle + 1))
     elif choice == 3:
         schedule.steps.append(step)
         others = [queue.name for queue in FLOOR.queues.values() if is_twin(queue, FLOOR.queues[step.queue])]
