@@ -153,7 +153,7 @@ def test_chip_gives_every_figure_and_timing_with_its_standing(capsys: pytest.Cap
         "name": "clock_hz",
         "value": 900_000_000,
         "standing": "published",
-        "source": "TSP V: nominal clock",
+        "source": "TSP: nominal clock",
     }
     assert main(["chip"]) == 0
     lines = capsys.readouterr().out.splitlines()
