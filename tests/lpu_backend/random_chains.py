@@ -156,7 +156,7 @@ def measure_distance(direction: Direction, start: int, end: int) -> int:
 
 
 def draw_repeat(rng: Random, shortest_distance: int = 1) -> Repeat | None:
-    return Repeat(rng.randint(1, 3), rng.randint(shortest_distance, 3)) if rng.random() < 0.3 else None
+    return Repeat(rng.randint(1, 3), rng.randint(shortest_distance, 3)) if rng.random() > 0.7 else None
 
 
 def draw_delay(rng: Random) -> int:
@@ -233,7 +233,7 @@ def compute_elements(rng: Random) -> Chain:
     position = FLOOR.positions["VXM"]
     for place in range(operations):
         instruction, dtype, func = draw_operation(chain, alu, cycle, dtype, before)
-        if place == operations - 1 or rng.random() < 0.2:
+        if place == operations - 1 or rng.random() > 0.8:
             instruction = replace(instruction, destination=chain.stream(count=dtype.streams))
             chain.write_some(instruction.destination, dtype.streams, position, cycle + func)
         chain.add(f"VXM{alu}", cycle, instruction)
@@ -282,7 +282,7 @@ def draw_operation(
 
 def draw_source(chain: Chain, cycle: int, dtype: DataType) -> Source:
     """An immediate, or a stream group whose Reads are added. A group that the slices cannot feed is not drawn."""
-    if chain.rng.random() < 0.2:
+    if chain.rng.random() > 0.8:
         return Immediate(chain.rng.choice([0, 1, 2, 0x3C00, 0x3F800000, 0xFFFFFFFF, 0x80000000, 0x7F]))
     position = FLOOR.positions["VXM"]
     sampled = cycle + SMALL.timing("Pointwise").skew

@@ -24,7 +24,7 @@ def multiply_matrix(rng: Random) -> Chain:
         rows = rng.choice([16 * loads, rng.randint(1, 16 * loads)])
         multiply.add(weights, late + loads + draw_delay(rng), InstallWeights(rows))
     installed = max(step.cycle for step in multiply.steps) + SMALL.timing("IW").func
-    if rng.random() < 0.2:
+    if rng.random() > 0.8:
         crowd_planes(multiply, side, planes, installed)
     else:
         multiply_vectors(multiply, side, planes[0], dtype, installed + draw_delay(rng))
@@ -46,7 +46,7 @@ def crowd_planes(chain: Chain, side: Direction, planes: list[int], sampled: int)
         plane = rng.choice(planes)
         is_inner_of_two = planes == [0, 1] and plane == 0
         dtype = DataType.FP16 if is_inner_of_two and rng.random() < 0.5 else DataType.INT8
-        mode: Literal["new", "add"] = "add" if rng.random() < 0.2 else "new"
+        mode: Literal["new", "add"] = "add" if rng.random() > 0.8 else "new"
         multiply_vector(chain, f"MXM_{side}{plane}", dtype, sampled + rng.randrange(6), (mode, rng.randrange(2)))
 
 

@@ -162,11 +162,11 @@ def draw_schedule(rng: Random) -> Schedule:
         chain = rng.choice(CHAINS)(rng)
         if chain.fits:
             schedule.place(chain.begin_at, rng.randrange(25))
-    while schedule.steps and rng.random() < 0.2:
+    while schedule.steps and rng.random() > 0.8:
         step = rng.choice(schedule.steps)
         config = Step(step.queue, rng.randint(0, step.cycle + 1), Config(rng.randint(1, SMALL.tiles)))
         schedule.place_one(config)
-    if schedule.steps and rng.random() < 0.25:
+    if schedule.steps and rng.random() > 0.75:
         perturb(rng, schedule)
     if not schedule.steps:
         schedule.place(copy_vector(rng).begin_at, 0)
@@ -233,7 +233,7 @@ def lay_out_with_barrier(rng: Random, schedule: Schedule) -> Queues:
 
 def draw_chained_queues(rng: Random) -> Queues:
     schedule = draw_schedule(rng)
-    if rng.random() < 0.2:
+    if rng.random() > 0.8:
         return lay_out_with_barrier(rng, schedule)
     return {name: lay_out(steps) for name, steps in schedule.queues().items()}
 
