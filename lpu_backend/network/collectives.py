@@ -20,8 +20,6 @@ class Algorithm(Enum):
 
 
 _LEVEL_CHIP, _LEVEL_NODE, _LEVEL_ALL = range(3)
-_DIRECT_LIMIT_VECTORS = 128
-"""Above this an exchange of everything can no longer be the faster one: at 8 chips it takes 4 times the link time."""
 
 
 def all_reduce(
@@ -43,7 +41,9 @@ def all_reduce(
     if algorithm is not None:
         return _REDUCE[algorithm](topology, rows, timing, vectors_per_row)
     staged = _reduce_staged(topology, rows, timing, vectors_per_row)
-    if rows * vectors_per_row > _DIRECT_LIMIT_VECTORS:
+    # With v vectors, a link's interval i, a hop h, and h and a reduction r, the one takes v i + r, the other at most
+    # max(v i / n, r) + v i / n + h: no more, from v i = 3 r on.
+    if rows * vectors_per_row * timing.interval_cycles > 3 * (timing.hop_cycles + timing.reduction_cycles):
         return staged
     direct = _reduce_direct(topology, rows, timing, vectors_per_row)
     return min(direct, staged, key=lambda collective: collective.finish_cycle)

@@ -75,6 +75,7 @@ class CollectivePlan:
         self._payloads: list[Payload] = []
         self._reductions: list[Reduction] = []
         self._since_cycles: dict[tuple[int, Value], int] = {}
+        self._received: set[tuple[int, Value]] = set()
 
     def since(self, chip: int, value: Value) -> int:
         """The cycle from which a chip has a value. KeyError if it never has."""
@@ -84,9 +85,13 @@ class CollectivePlan:
         """Put moves on the links, those that can go first first; else in their order."""
         for move in sorted(moves, key=lambda move: self.since(move.source, move.value)):
             earliest_cycle = self.since(move.source, move.value)
+            if (move.source, move.value) in self._received:
+                # It may have to leave at the chip's other side.
+                earliest_cycle += self._timing.crossing_cycles
             for plane in range(self._vectors_per_row):
                 arrivals = self._scheduler.move(Transfer(move.source, move.destinations, earliest_cycle), move.via)
                 self._payloads.append(Payload(move.value, plane))
+                self._received.update((chip, move.value) for chip in move.destinations)
                 for chip in move.destinations:
                     known_cycle = self._since_cycles.get((chip, move.value), 0)
                     self._since_cycles[chip, move.value] = max(known_cycle, arrivals[chip])

@@ -42,9 +42,9 @@ class Router:
     def route(self, source: int, destination: int) -> Route:
         """A route of the fewest hops, empty from a chip to itself.
 
-        Where several links lead on as fast, the sum of the two chips' numbers chooses, which spreads pairs over them.
+        Where several links lead on as fast, the two chips' numbers choose, so that pairs spread over them.
         """
-        return self._follow(source, destination, source + destination)
+        return self._follow(source, destination, _mix(source, destination))
 
     def detours(self, source: int, destination: int, extra_hops: int) -> list[Route]:
         """For every link of the source, a shortest route that begins with it, with at most `extra_hops` more hops.
@@ -59,7 +59,7 @@ class Router:
             end = self.topology.far_end(source, link)
             if end is None or link == best[0].link or distances[end.chip] + 1 > len(best) + extra_hops:
                 continue
-            rest = self._follow(end.chip, destination, source + destination)
+            rest = self._follow(end.chip, destination, _mix(source, destination))
             if source not in {hop.chip for hop in rest}:
                 others.append((Hop(source, link), *rest))
         return [best, *sorted(others, key=len)]
@@ -86,16 +86,20 @@ def find_diameter(topology: Topology) -> int:
 def grow_tree(router: Router, source: int, destinations: Sequence[int]) -> Route:
     """The hops that bring one vector to all destinations, each chip once, no hop before the one that leads to it."""
     tree: list[Hop] = []
+    # Nearer ones first: so none is passed on the way to another before it has its own branch.
     reached = {source}
     for destination in sorted(set(destinations) - reached, key=lambda chip: (router.distances(chip)[source], chip)):
         route = router.route(source, destination)
         ends = [*(hop.chip for hop in route[1:]), destination]
-        if destination in reached:
-            continue
         begin = max(place for place, hop in enumerate(route) if hop.chip in reached)
         tree.extend(route[begin:])
         reached.update(ends[begin:])
     return tuple(tree)
+
+
+def _mix(source: int, destination: int) -> int:
+    """Halved, so that chips of the same place in their nodes, whose sum is even, use odd links too."""
+    return source + destination // 2
 
 
 def _search_breadth_first(topology: Topology, chip: int) -> NDArray[np.int8]:

@@ -92,6 +92,11 @@ def test_264_chips_are_three_hops_apart_at_most() -> None:
     assert {max(count_hops(neighbours, chip)) for chip in range(0, 264, 5)} == {3}
 
 
+@pytest.mark.parametrize(("racks", "hops"), [(4, 4), (5, 5), (19, 5), (20, 6), (144, 7)])
+def test_smaller_systems_of_racks_are_as_far_across_as_documented(racks: int, hops: int) -> None:
+    assert find_diameter(build_topology(72 * racks)) == hops
+
+
 def test_10440_chips_are_three_cables_between_nodes_and_six_hops_apart_at_most() -> None:
     topology = build_topology(LARGEST)
     nodes = list_neighbours(topology, 8)
@@ -130,6 +135,11 @@ def test_routes_follow_cables_and_are_as_short_as_can_be(chips: int) -> None:
             assert hop.chip == chip
             chip = topology.far_end(*hop).chip
         assert chip == destination
+
+
+def test_pairs_of_chips_share_the_cables_between_their_nodes() -> None:
+    router = Router(build_topology(16))
+    assert {router.route(chip, chip + 8)[0].link for chip in range(8)} == {7, 8, 9, 10}
 
 
 def test_detours_in_a_node_are_the_seven_links_and_each_begins_with_another() -> None:
