@@ -8,6 +8,7 @@ from lpu_backend.commands import COMMANDS, UsageError
 from lpu_backend.exceptions import LpuBackendError
 
 _BAD_USAGE = 2
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"{error.filename}: {error.strerror}\n")
         return _BAD_USAGE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     return status
 
 

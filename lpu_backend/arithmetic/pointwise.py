@@ -55,8 +55,8 @@ def apply_binary(op: BinaryOp, dtype: DataType, left: Values, right: Values) -> 
 
 def convert(to_type: DataType, x: Values) -> Values:
     """`x`, any shape, to the nearest of `to_type`, ties to even; integers saturate, and NaN gives 0 in them."""
-    wide = x.astype(np.float64)  # every type fits, so what follows rounds once
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # a signalling NaN is invalid already when it is widened
+        wide = x.astype(np.float64)  # every type fits, so what follows rounds once
         if to_type.is_float:
             return _unify_nan(wide.astype(to_type.numpy))
         whole = np.rint(wide)

@@ -30,48 +30,48 @@ class ChipSpec:
 
     name: str
     # Floorplan: 20 tiles of 16 lanes; an instruction moves one tile a cycle, south to north.
-    clock_hz: int = _figure(900_000_000, "published", "TSP V: nominal clock")
-    tiles: int = _figure(20, "published", "TSP V: superlanes")
-    lanes_per_tile: int = _figure(16, "published", "TSP V: a word of 16 bytes a tile")
+    clock_hz: int = _figure(900_000_000, "published", "TSP: nominal clock")
+    tiles: int = _figure(20, "published", "TSP: superlanes")
+    lanes_per_tile: int = _figure(16, "published", "TSP: a word of 16 bytes a tile")
 
     # Memory.
-    mem_slices: int = _figure(88, "published", "TSP V: 44 on each side of the VXM")
-    mem_addresses: int = _figure(8_192, "published", "TSP V: 13 bits; a vector of one byte a lane at each")
-    mem_banks: int = _figure(2, "published", "TSP V: a slice; the address's highest bit chooses (assumed)")
+    mem_slices: int = _figure(88, "published", "TSP: 44 on each side of the VXM")
+    mem_addresses: int = _figure(8_192, "published", "TSP: 13 bits; a vector of one byte a lane at each")
+    mem_banks: int = _figure(2, "published", "TSP: a slice; the address's highest bit chooses (assumed)")
 
     # Streams.
-    streams_each_way: int = _figure(32, "published", "TSP V: 32 east and 32 west, one byte a lane")
+    streams_each_way: int = _figure(32, "published", "TSP: 32 east and 32 west, one byte a lane")
 
     # Instructions.
-    instruction_bytes: int = _figure(16, "published", "TSP V: 144 queues x 16 B a cycle")
-    queue_instructions: int = _figure(1_024, "assumed", "144 x 16 KiB is 1 % of the SRAM; TSP gives control under 3 %")
+    instruction_bytes: int = _figure(16, "published", "TSP: 144 queues x 16 B a cycle")
+    queue_instructions: int = _figure(1_024, "assumed", "16 KiB a queue, 1 % of the SRAM in all")
     ifetch_vectors: int = _figure(2, "assumed", "one Ifetch takes two vectors, 40 instructions")
     barrier_cycles: int = _figure(35, "assumed", "from Notify to the first instruction after Sync")
 
     # Units.
-    mxm_planes: int = _figure(4, "published", "TSP V: two at each end, lanes x lanes each")
+    mxm_planes: int = _figure(4, "published", "TSP: two at each end, lanes x lanes each")
     mxm_load_streams: int = _figure(16, "assumed", "a plane's load port: two planes take the 32 streams of their side")
     mxm_accumulators: int = _figure(64, "assumed", "int32 or fp32 vectors a plane")
-    vxm_alus_per_lane: int = _figure(16, "published", "TSP V: 5,120 ALUs of 32 bits")
+    vxm_alus_per_lane: int = _figure(16, "published", "TSP: 5,120 ALUs of 32 bits")
 
     # Chip to chip.
-    c2c_links: int = _figure(16, "published", "TSP V")
-    c2c_lanes_per_link: int = _figure(4, "published", "TSP V")
-    c2c_lane_bits_per_second: int = _figure(30_000_000_000, "published", "TSP V: each way")
-    c2c_packet_bytes: int = _figure(328, "published", "MULTI V: 320 bytes and their header")
+    c2c_links: int = _figure(16, "published", "TSP")
+    c2c_lanes_per_link: int = _figure(4, "published", "TSP")
+    c2c_lane_bits_per_second: int = _figure(30_000_000_000, "published", "TSP: each way")
+    c2c_packet_bytes: int = _figure(328, "published", "MULTI: 320 bytes and their header")
     c2c_vector_interval_cycles: int = _figure(27, "published", "SHIP: goodput of 10.67 GB/s each way at clock_hz")
-    c2c_link_latency_cycles: float = _figure(217.0, "published", "MULTI V: means of 7 links, 216.3 to 217.4")
-    c2c_min_latency_cycles: int = _figure(209, "published", "MULTI V: 7 links x 100,000 trials")
-    c2c_max_latency_cycles: int = _figure(228, "published", "MULTI V: 7 links x 100,000 trials")
-    c2c_latency_sigma_cycles: float = _figure(2.75, "published", "MULTI V: 2.6 to 2.9")
+    c2c_link_latency_cycles: float = _figure(217.0, "published", "MULTI: means of 7 links, 216.3 to 217.4")
+    c2c_min_latency_cycles: int = _figure(209, "published", "MULTI: 7 links x 100,000 trials")
+    c2c_max_latency_cycles: int = _figure(228, "published", "MULTI: 7 links x 100,000 trials")
+    c2c_latency_sigma_cycles: float = _figure(2.75, "published", "MULTI: 2.6 to 2.9")
     c2c_receive_vectors: int = _figure(64, "assumed", "vectors that wait at the receiving end of a link")
     hac_period_cycles: int = _figure(252, "assumed", "epoch of the hardware aligned counter; above the largest latency")
-    hop_ns: int = _figure(300, "published", "SHIP V")
-    hop_with_reduction_ns: int = _figure(722, "published", "MULTI V: pipelined with a reduction")
-    chips_per_node: int = _figure(8, "published", "MULTI V: fully connected by 7 local links a chip")
-    c2c_global_links_per_chip: int = _figure(4, "published", "MULTI V")
-    nodes_per_rack: int = _figure(9, "published", "MULTI V: 72 chips")
-    max_racks: int = _figure(145, "published", "MULTI V: 10,440 chips, 5 hops at most")
+    hop_ns: int = _figure(300, "published", "SHIP")
+    hop_with_reduction_ns: int = _figure(722, "published", "MULTI: pipelined with a reduction")
+    chips_per_node: int = _figure(8, "published", "MULTI: fully connected by 7 local links a chip")
+    c2c_global_links_per_chip: int = _figure(4, "published", "MULTI")
+    nodes_per_rack: int = _figure(9, "published", "MULTI: 72 chips")
+    max_racks: int = _figure(145, "published", "MULTI: 10,440 chips, 5 hops at most")
 
     # Power.
     average_power_watts: int = _figure(185, "published", "BRIEF")

@@ -27,6 +27,17 @@ def add_program(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """The seed of random inputs."""
+    parser.add_argument("--seed", type=_parse_seed, default=0, metavar="N", help="of the random inputs (default 0)")
+
+
+def _parse_seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 on")
+    return int(text)
+
+
 def add_nothing(_parser: argparse.ArgumentParser) -> None:
     """For a command without arguments."""
 

@@ -57,7 +57,7 @@ def read_inputs(path: Path, program: Program) -> Tensors:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-    except (ValueError, zipfile.BadZipFile, AttributeError, EOFError):
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile):  # TypeError: a single array, .npy
         raise UsageError(f"{path} is not an .npz file of arrays") from None
     names = [region.name for region in list_regions(program, "input")]
     missing = [name for name in names if name not in found]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lpu_backend.commands.command import Command, add_program, write_line
+from lpu_backend.commands.command import Command, add_program, add_seed, write_line
 from lpu_backend.commands.emulation import emulate
 from lpu_backend.commands.loading import LoadedProgram, Tensors, list_regions, load_program, make_inputs, read_inputs
 from lpu_backend.isa.program import Region
@@ -15,7 +15,7 @@ _SHOWN_LANES = 8
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_program(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the random inputs (default 0)")
+    add_seed(parser)
     parser.add_argument(
         "--inputs", type=Path, metavar="FILE.npz", help="arrays by region name, in place of random ones"
     )

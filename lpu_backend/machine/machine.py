@@ -88,7 +88,7 @@ class Machine:
             control.refuse_parked()
         last_cycle = max(state.last_cycle for state in self._chips)
         return Run(
-            cycles=last_cycle + self._spec.tiles,
+            cycles=last_cycle + self._spec.tiles if last_cycle >= 0 else 0,
             dispatched=sum(control.dispatched for control in self._controls),
             outputs={
                 region.name: self.read(region.name) for region in self._program.regions if region.kind == "output"

@@ -65,7 +65,7 @@ def _draw_legend(occupancy: Occupancy) -> Iterator[str]:
         yield write_text(x, 73, binned, "soft")
         return
     for direction, name, slant in (("E", "vectors going east", "64h6l8 11h-6z"), ("W", "going west", "75h6l8 -11h-6z")):
-        yield f'<path class="band-{direction} streams-many" d="M{x:.0f} {slant}"/>'
+        yield f'<g class="bands"><path class="band-{direction}" d="M{x:.0f} {slant}"/></g>'
         yield write_text(x + 18, 73, name, "ink")
         x += 36 + _estimate_width(name)
 

@@ -39,8 +39,10 @@ def draw_bands(bands: list[Band], panel: Panel) -> Iterator[str]:
         size = _STREAM_CLASSES[(band.streams >= _FEW_STREAMS) + (band.streams >= _MANY_STREAMS)]
         outline = f"M{left:.1f} {top:.1f}h{width:.1f}l{lean:.1f} {bottom - top:.1f}h{-width:.1f}z"
         paths.setdefault(f"band-{band.direction} streams-{size}", []).append(outline)
+    yield '<g class="bands">'
     for classes, outlines in paths.items():
         yield from (f'<path class="{classes}" d="{outline}"/>' for outline in outlines)
+    yield "</g>"
 
 
 def draw_cells(busy: dict[int, dict[Activity, NDArray[np.float64]]], panel: Panel) -> Iterator[str]:

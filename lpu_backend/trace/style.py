@@ -22,6 +22,7 @@ _PAGE = {
     "rate": ("fill:#9aa3b0", "fill:#76808e"),
     "band-E": ("fill:#3b4a63", "fill:#c9d4e6"),
     "band-W": ("fill:#7a5a33", "fill:#e6d3b8"),
+    "bands": ("opacity:.6", "opacity:.42"),  # of all together, so that they stay behind the cells
     "ink": ("fill:#1b1f26", "fill:#eceff4"),
     "soft": ("fill:#5b6370", "fill:#a4adba"),
 }
@@ -45,10 +46,7 @@ def write_style() -> str:
         "line{stroke-width:1}",
         ".grid{stroke-dasharray:2 3}",
         *(f".level-{level}{{fill-opacity:{0.15 + 0.85 * level / LEVELS:.2f}}}" for level in range(1, LEVELS + 1)),
-        *(
-            f".streams-{size}{{fill-opacity:{opacity}}}"
-            for size, opacity in (("few", 0.1), ("some", 0.18), ("many", 0.3))
-        ),
+        ".streams-few{fill-opacity:.18}.streams-some{fill-opacity:.3}.streams-many{fill-opacity:.5}",
     ]
     light = [f".{name}{{{colours[0]}}}" for name, colours in _PAGE.items()]
     light += [f".{name_class(activity)}{{fill:{_COLOURS[activity][0]}}}" for activity in ACTIVITIES]

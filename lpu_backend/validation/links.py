@@ -3,15 +3,14 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpu_backend.chip import ChipSpec
 from lpu_backend.isa.instructions import Read, Receive, Send, Write
 from lpu_backend.isa.operands import DataType, Stream
-from lpu_backend.isa.program import Link, Program, Region
+from lpu_backend.isa.program import Link, Region
 from lpu_backend.machine.link import Channel
 from lpu_backend.machine.vectors import Vector
-from lpu_backend.validation.recording import Recording, count_steadily, find_first, is_accepted
+from lpu_backend.validation.recording import Case, Recording, count_steadily, find_first, is_accepted
 from lpu_backend.validation.schedule import Schedule
 
 _VECTORS = 12
@@ -41,12 +40,10 @@ def measure_link_rate(chip: ChipSpec) -> LinkRate:
     """Two chips send to each other over one link; counted are the vectors that arrive, one way."""
 
     def is_taken(interval_cycles: int) -> bool:
-        return is_accepted(_exchange(chip, 2, interval_cycles, _wait(chip, interval_cycles)), chip, _draw(chip, 2))
+        return is_accepted(build_exchange(chip, 2, interval_cycles, _wait(chip, interval_cycles)), chip)
 
     interval_cycles = find_first(is_taken, 1, _LONGEST_INTERVAL_CYCLES)
-    x = _draw(chip, _VECTORS)
-    program = _exchange(chip, _VECTORS, interval_cycles, _wait(chip, interval_cycles))
-    recording = Recording(program, chip, x, {"y0": x["x1"], "y1": x["x0"]})
+    recording = Recording(build_exchange(chip, _VECTORS, interval_cycles, _wait(chip, interval_cycles)), chip)
     received = [dispatch for dispatch in recording.select(Receive) if dispatch.chip == 0]
     steady, cycles = count_steadily(received)
     return LinkRate(interval_cycles, len(steady) * recording.outputs["y0"][0].nbytes / cycles)
@@ -58,9 +55,8 @@ def measure_link_latency(chip: ChipSpec) -> LinkLatency:
     for crossing in range(_CROSSINGS):
         channel.send(crossing * _FAR_APART_CYCLES, vector)
     latencies = [flight.arrival_hac - place * _FAR_APART_CYCLES for place, flight in enumerate(channel.flights)]
-    x = _draw(chip, 1)
     earliest = find_first(
-        lambda cycles: is_accepted(_exchange(chip, 1, 1, cycles), chip, x), 1, _LONGEST_LATENCY_CYCLES
+        lambda cycles: is_accepted(build_exchange(chip, 1, 1, cycles), chip), 1, _LONGEST_LATENCY_CYCLES
     )
     return LinkLatency(min(latencies), max(latencies), float(np.mean(latencies)), earliest)
 
@@ -71,7 +67,7 @@ def _wait(chip: ChipSpec, interval_cycles: int) -> int:
     return latency_cycles + ((latency_cycles + chip.timing("Send").skew) % interval_cycles == 0)
 
 
-def _exchange(chip: ChipSpec, vectors: int, interval_cycles: int, latency_cycles: int) -> Program:
+def build_exchange(chip: ChipSpec, vectors: int, interval_cycles: int, latency_cycles: int) -> Case:
     """Both chips send `vectors` over link 0 and take each of them `latency_cycles` after it was sampled."""
     schedule, regions = Schedule(chip, chips=2), list[Region]()
     source, target = (f"MEM_W{chip.slices_each_side - place}" for place in (1, 2))
@@ -88,9 +84,7 @@ def _exchange(chip: ChipSpec, vectors: int, interval_cycles: int, latency_cycles
         place(target, written_cycle, Write(0, Stream("E", 0), 1))
         regions.append(Region(f"x{here}", "input", DataType.UINT8, vectors, chip.lanes, (source,), 0, chip=here))
         regions.append(Region(f"y{here}", "output", DataType.UINT8, vectors, chip.lanes, (target,), 0, chip=here))
-    return schedule.build("two chips", regions, [Link(0, 0, 1, 0)])
-
-
-def _draw(chip: ChipSpec, vectors: int) -> dict[str, NDArray[np.uint8]]:
     random = np.random.default_rng(vectors)
-    return {f"x{here}": random.integers(0, 256, (vectors, chip.lanes), np.uint8) for here in range(2)}
+    inputs = {f"x{here}": random.integers(0, 256, (vectors, chip.lanes), np.uint8) for here in range(2)}
+    program = schedule.build("two chips", regions, [Link(0, 0, 1, 0)])
+    return Case(program, inputs, lambda x: {"y0": x["x1"].copy(), "y1": x["x0"].copy()})

@@ -16,7 +16,7 @@ from lpu_backend.chip import ChipSpec
 from lpu_backend.isa.instructions import Accumulate, ActivationBuffer, InstallWeights, LoadWeights, Read, Write
 from lpu_backend.isa.operands import DataType, Direction, Stream
 from lpu_backend.isa.program import Region
-from lpu_backend.validation.recording import MeasurementError, Recording, Tensors, count_steadily
+from lpu_backend.validation.recording import Case, MeasurementError, Recording, Tensors, count_steadily
 from lpu_backend.validation.schedule import Schedule
 
 _VECTORS = 24
@@ -63,11 +63,11 @@ class _Layout:
         return tuple(f"MEM_{side}{place}" for place in range(first, first + count))
 
 
-def measure_matrix(chip: ChipSpec, dtype: DataType, *, has_all_streams: bool) -> MatrixRates:
-    """Load weights into every plane, multiply, compare with numpy, count.
+def build_products(chip: ChipSpec, dtype: DataType, *, has_all_streams: bool) -> Case:
+    """Load weights into every plane, and multiply vectors by them.
 
     With `has_all_streams` both planes of a side take 16 streams each at once; else they take the same 16 in turn.
-    HazardError, MeasurementError.
+    MeasurementError where there are too few slices.
     """
     layout = _Layout(chip, dtype, has_all_streams, Schedule(chip))
     if chip.slices_each_side < 2 * chip.mxm_load_streams + 2 + 2 * _RESULT_STREAMS:
@@ -77,11 +77,16 @@ def measure_matrix(chip: ChipSpec, dtype: DataType, *, has_all_streams: bool) ->
         for plane in range(layout.planes):
             _place_products(layout, side, plane)
     program = layout.schedule.build(f"{dtype.value} products on every plane", layout.regions)
-    inputs = dict(_draw_inputs(layout))
-    recording = Recording(program, chip, inputs, dict(_multiply(layout, inputs)))
+    return Case(program, dict(_draw_inputs(layout)), lambda inputs: dict(_multiply(layout, inputs)))
+
+
+def measure_matrix(chip: ChipSpec, dtype: DataType, *, has_all_streams: bool) -> MatrixRates:
+    """Products by the ABCs, each of all weights of its array; the load by the LWs. HazardError, MeasurementError."""
+    case = build_products(chip, dtype, has_all_streams=has_all_streams)
+    recording = Recording(case, chip)
     steady, cycles = count_steadily(recording.select(ActivationBuffer))
     loads = [dispatch.cycle for dispatch in recording.select(LoadWeights)]
-    weights = [array for name, array in inputs.items() if name.startswith("w")]
+    weights = [array for name, array in case.inputs.items() if name.startswith("w")]
     return MatrixRates(
         macs_per_cycle=len(steady) * weights[0].size / cycles,
         weights=sum(array.size for array in weights),

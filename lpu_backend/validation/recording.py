@@ -1,6 +1,7 @@
 """What was seen while a program ran, and rates counted in the part of the run in which everything is busy."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,27 @@ class MeasurementError(LpuBackendError):
     """A program from which a figure was to be counted did not do what it must."""
 
 
-class Recording:
-    """One run of a program on random inputs: its dispatches, cycles and outputs."""
+@dataclass(frozen=True)
+class Case:
+    """A program in which something is counted, its inputs, and its outputs by plain numpy."""
 
-    def __init__(self, program: Program, chip: ChipSpec, inputs: Tensors, expected: Tensors, *, link_seed: int = 0):
+    program: Program
+    inputs: Tensors
+    expect: Callable[[Tensors], Tensors]
+
+
+class Recording:
+    """One run of a case: its dispatches, cycles and outputs."""
+
+    def __init__(self, case: Case, chip: ChipSpec) -> None:
         """Run. HazardError; MeasurementError where an output is not, bit for bit, the expected one."""
         self.dispatches: list[Dispatch] = []
-        run = run_program(program, inputs, chip, observer=self.dispatches.append, link_seed=link_seed)
+        run = run_program(case.program, case.inputs, chip, observer=self.dispatches.append)
         self.cycles = run.cycles
         self.outputs = run.outputs
-        for name, array in expected.items():
+        for name, array in case.expect(case.inputs).items():
             if not np.array_equal(run.outputs[name], array):
-                raise MeasurementError(f"{program.name}: {name} differs from what numpy computes")
+                raise MeasurementError(f"{case.program.name}: {name} differs from what numpy computes")
 
     def select(self, *kinds: type[Instruction]) -> list[Dispatch]:
         """The dispatches of these classes of instructions."""
@@ -59,10 +69,10 @@ def count_steadily(
     return steady, after_cycle - first_cycle
 
 
-def is_accepted(program: Program, chip: ChipSpec, inputs: Tensors, *, link_seed: int = 0) -> bool:
-    """Whether the machine runs a program without a hazard."""
+def is_accepted(case: Case, chip: ChipSpec) -> bool:
+    """Whether the machine runs a case without a hazard."""
     try:
-        run_program(program, inputs, chip, link_seed=link_seed)
+        run_program(case.program, case.inputs, chip)
     except HazardError:
         return False
     return True

@@ -22,9 +22,10 @@ from lpu_backend.isa.instructions import (
     Scatter,
     Shift,
     Sync,
+    Unary,
     Write,
 )
-from lpu_backend.isa.operands import DataType
+from lpu_backend.isa.operands import DataType, Immediate
 from lpu_backend.isa.program import Region, Text
 from tests.lpu_backend.checker_programs import SMALL, Found, Instructions, Queues, at, east, find, program, region
 
@@ -56,6 +57,13 @@ def test_fetched_text_joins_after_the_functional_delay() -> None:
     assert dispatched(QUEUES) == list(zip((10, 11, 12), FETCHED, strict=True))
 
 
+def test_the_last_vector_that_a_fetch_takes_counts_for_the_time() -> None:
+    chip = replace(SMALL, ifetch_vectors=3)
+    queues: Queues = {"MEM_W0": [Read(32, east(0)), Repeat(2, 1)], "MEM_E0": FETCH}
+    zeros = Region("zeros", "constant", DataType.UINT8, 1, SMALL.lanes, ("MEM_W0",), 32, data=bytes(SMALL.lanes))
+    assert check_program(program(queues, regions=[zeros]), chip).cycles == 9 + SMALL.tiles
+
+
 def test_a_queue_that_runs_dry_before_its_text_joins_underflows() -> None:
     dry = {"MEM_W0": READS, "MEM_E0": at({6: Ifetch(east(0)), 7: Nop(2)})}
     assert check(dry) == [(HazardKind.QUEUE_UNDERFLOW, 9, "MEM_E0")]
@@ -83,9 +91,19 @@ def test_text_in_a_wide_constant_is_found_in_its_byte_plane() -> None:
     words = np.frombuffer(b"".join(encode(instruction) for instruction in FETCHED[:2]), dtype=np.uint8)
     wide = np.zeros((4, SMALL.lanes, 2), dtype=np.uint8)
     wide[1, :, 1] = words
+    wide[3, :, 1] = words[::-1].reshape(2, 16)[:, ::-1].ravel()
     slices = ("MEM_E1", "MEM_E2", "MEM_E3", "MEM_W0")
     constant = Region("c", "constant", DataType.UINT16, 4, SMALL.lanes, slices, 32, data=wide.tobytes())
-    assert dispatched(QUEUES, [], [*INPUTS, constant]) == [(10, FETCHED[0]), (11, FETCHED[1])]
+    joined = [FETCHED[0], FETCHED[1], FETCHED[1], FETCHED[0]]
+    assert dispatched(QUEUES, [], [*INPUTS, constant]) == list(zip((10, 11, 12, 13), joined, strict=True))
+
+
+def test_vectors_past_the_end_of_a_text_or_constant_hold_no_text() -> None:
+    refused = (HazardKind.BAD_INSTRUCTION, 10, "MEM_E0")
+    assert refused in check(QUEUES, [Text("text", "MEM_W0", 32, FETCHED[:2])])
+    words = b"".join(encode(instruction) for instruction in FETCHED[:2])
+    constant = Region("c", "constant", DataType.UINT8, 1, SMALL.lanes, ("MEM_W0",), 32, data=words)
+    assert refused in check(QUEUES, [], [*INPUTS, constant])
 
 
 def test_a_word_that_is_no_instruction_is_refused_when_it_joins() -> None:
@@ -121,6 +139,12 @@ def test_a_fetch_gets_the_nearest_drive() -> None:
     other = Text("other", "MEM_W1", 100, (FETCHED[2],))
     queues: Queues = {**QUEUES, "MEM_W1": [Read(100, east(0)), Read(0, east(0))]}
     assert dispatched({**queues, "MEM_E0": at({6: Ifetch(east(0)), 7: Nop(3)})}, [TEXT, other])[0] == (10, FETCHED[0])
+    other_stream: Queues = {
+        "MEM_W0": [Read(32, east(1), step=1), Repeat(1, 1)],
+        "VXM0": at({2: [Unary("Copy", DataType.INT8, Immediate(0), east(0)), Repeat(1, 1)]}),
+        "MEM_E0": at({6: [Ifetch(east(1)), Nop(3)]}),
+    }
+    assert dispatched(other_stream)[0] == (10, FETCHED[0])
     overtaken: Queues = {
         "MEM_W1": [Read(100, east(0)), Repeat(1, 1)],
         "MEM_W0": at({1: READS}),
@@ -137,12 +161,29 @@ def test_text_that_the_program_may_have_written_is_refused() -> None:
     assert check({"MEM_W0": at({10: write, 20: READS}), "MEM_E0": fetch, **data}) == refused
     assert check({"MEM_W0": at({20: READS, 22: write}), "MEM_E0": fetch, **data}) == []
     assert check({"MEM_W0": at({10: replace(write, address=34), 20: READS}), "MEM_E0": fetch, **data}) == []
+    short: Instructions = [replace(write, address=29, step=2), Repeat(1, 1)]
+    assert check({"MEM_W0": at({10: short, 20: READS}), "MEM_E0": fetch, **data}) == []
     stepping: Instructions = [replace(write, address=29, step=2), Repeat(2, 1)]
     assert check({"MEM_W0": at({10: stepping, 20: READS}), "MEM_E0": fetch, **data}) == refused
     pair = MemPair(write, Read(4096, east(2)))
     assert refused[0] in check({"MEM_W0": at({10: pair, 20: READS}), "MEM_E0": fetch, **data})
     scatter = {"MEM_W0": at({10: Scatter(east(1), east(2)), 20: READS}), "MEM_E0": fetch}
     assert refused[0] in check(scatter | data)
+
+
+@pytest.mark.parametrize(
+    ("written", "fetch_cycle", "is_refused"),
+    [(42, 16, False), (42, 26, False), (42, 36, True), (52, 26, False), (52, 36, False)],
+)
+def test_a_read_is_of_text_until_a_write_of_an_earlier_cycle(written: int, fetch_cycle: int, is_refused: bool) -> None:
+    pair = MemPair(Read(32, east(0)), Write(written, east(1), step=-10))
+    queues: Queues = {
+        "MEM_W1": [Read(0, east(1)), Repeat(60, 1)],
+        "MEM_W0": at({10: [pair, Repeat(2, 10)]}),
+        "MEM_E0": at({fetch_cycle: [Ifetch(east(0)), Nop(3)]}),
+    }
+    found = check(queues, chip=replace(SMALL, ifetch_vectors=1))
+    assert ((HazardKind.BAD_INSTRUCTION, fetch_cycle + 4, "MEM_E0") in found) == is_refused
 
 
 @pytest.mark.parametrize("kind", ["input", "output"])

@@ -86,6 +86,7 @@ def test_a_write_fills_the_powered_tiles_alone() -> None:
     write = Write(99, east(1))
     assert check(at({8: [Config(1), write, Read(99, east(0))]})) == []
     assert check(at({8: [Config(1), write, Config(2), Read(99, east(0))]})) == [(UNWRITTEN, 11, "MEM_W0")]
+    assert check([Config(1), Read(8, east(0))]) == [(UNWRITTEN, 1, "MEM_W0")]
     assert check(at({8: [write, Config(1), write, Config(2), Read(99, east(0))]})) == []
 
 

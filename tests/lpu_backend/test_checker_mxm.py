@@ -2,6 +2,7 @@
 
 import pytest
 
+from lpu_backend.checker import list_hazards
 from lpu_backend.hazards import HazardKind
 from lpu_backend.isa.instructions import Accumulate, ActivationBuffer, InstallWeights, LoadWeights, Repeat
 from lpu_backend.isa.operands import DataType
@@ -117,7 +118,15 @@ def test_a_product_is_taken_in_its_cycle() -> None:
     assert check(queues | {"MXM_E0_ACC": at({41: NEW})}) == []
     late = check(queues | {"MXM_E0_ACC": at({42: NEW})})
     assert late == [(PRODUCT, 41, "MXM_E0_ABC"), (PRODUCT, 42, "MXM_E0_ACC")]
+    assert check(queues | {"MXM_E0_ACC": at({40: NEW})})[0] == (PRODUCT, 40, "MXM_E0_ACC")
     assert check(queues) == [(PRODUCT, 41, "MXM_E0_ABC")]
+
+
+@pytest.mark.parametrize(("cycle", "nearest"), [(20, 41), (43, 41), (47, 50), (60, 50)])
+def test_the_detail_says_when_the_nearest_product_is_due(cycle: int, nearest: int) -> None:
+    queues = {"MXM_E0_ABC": at({9: INT8, 18: INT8}), "MXM_E0_ACC": at({cycle: NEW}), **BOTH}
+    details = [hazard.detail for hazard in list_hazards(program(queues), SMALL) if hazard.queue == "MXM_E0_ACC"]
+    assert details == [f"no product is due, the nearest in cycle {nearest}"]
 
 
 def test_the_product_of_a_pair_comes_to_the_inner_plane() -> None:

@@ -1,5 +1,6 @@
 """Streams: who drives a register, and what a sample gets."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from hypothesis import given, settings
@@ -78,7 +79,10 @@ def test_an_operand_that_is_named_twice_is_missed_once() -> None:
 def test_a_rotation_drives_a_stream_for_each_of_its_results() -> None:
     queues = {"MEM_E2": [Read(0, east(31))], "SXM_E_ROTATE": at({6: Rotate(3, east(31), east(0))})}
     drives = check_program(program(queues, regions=INPUTS), SMALL).flow.drives
-    assert sorted(drives.stream.tolist()) == [*range(9), 31]
+    assert sorted(zip(drives.stream.tolist(), drives.cycle.tolist(), strict=True)) == [
+        *((stream, 10) for stream in range(9)),
+        (31, 5),
+    ]
 
 
 def test_a_transpose_samples_sixteen_streams() -> None:
@@ -95,6 +99,20 @@ def test_the_detail_says_by_how_much_the_nearest_vector_misses_and_whose_it_is()
     queues["MEM_E0"] = at({8: Write(0, east(0))})
     (hazard,) = list_hazards(program(queues, regions=INPUTS), SMALL)
     assert "1 cycle too early, from MEM_W0 `Read 0x0, E0` of cycle 0" in hazard.detail
+
+
+def test_the_nearest_vector_is_of_the_same_stream_and_from_upstream_or_the_slice_itself() -> None:
+    queues: Queues = {
+        "MEM_W1": at({1: [Read(0, east(1)), Read(0, east(0))]}),
+        "MEM_W0": at({10: Read(0, east(0)), 20: Read(0, east(1))}),
+        "MEM_E0": at({3: Read(1, east(0)), 12: Write(0, east(0))}),
+        "MEM_E2": at({7: Read(0, east(0))}),
+    }
+    (hazard,) = list_hazards(program(queues, regions=INPUTS), SMALL)
+    assert hazard.detail.endswith("2 cycles too early, from MEM_W1 `Read 0x0, E0` of cycle 2")
+    queues |= {"MEM_E0": at({6: Read(1, east(0)), 12: Write(0, east(0))})}
+    (hazard,) = list_hazards(program(queues, regions=INPUTS), SMALL)
+    assert hazard.detail.endswith("1 cycle too early, from MEM_E0 `Read 0x1, E0` of cycle 6")
 
 
 def test_the_detail_says_when_no_vector_comes_this_way() -> None:
@@ -126,8 +144,34 @@ def list_missing(accesses: Accesses) -> Iterator[tuple[HazardKind, int, str]]:
                 yield MISSING, cycle, name
 
 
+def least_miss_cycles(accesses: Accesses, cycle: int, name: str) -> int | None:
+    """By how much the nearest vector misses a Write, taken from every Read of its stream upstream."""
+    positions = plan_floor(SMALL).positions
+    stream = accesses[name][cycle].stream
+    sign = 1 if stream.direction == "E" else -1
+    return min(
+        (
+            abs(read_cycle + 5 + sign * (positions[name] - positions[reader]) - cycle)
+            for reader, of_queue in accesses.items()
+            for read_cycle, access in of_queue.items()
+            if isinstance(access, Read) and access.stream == stream
+            if sign * (positions[name] - positions[reader]) >= 0
+        ),
+        default=None,
+    )
+
+
 @settings(max_examples=150, deadline=None)
 @given(_QUEUES)
 def test_random_accesses_agree_with_registers_played_cycle_by_cycle(accesses: Accesses) -> None:
     queues = {name: at(dict(sorted(of_queue.items()))) for name, of_queue in accesses.items()}
     assert check(queues) == list(list_missing(accesses))
+
+
+@settings(max_examples=150, deadline=None)
+@given(_QUEUES)
+def test_random_misses_are_described_by_the_nearest_vector(accesses: Accesses) -> None:
+    queues = {name: at(dict(sorted(of_queue.items()))) for name, of_queue in accesses.items()}
+    for hazard in list_hazards(program(queues, regions=INPUTS), SMALL):
+        miss = re.search(r"(\d+) cycles? too", hazard.detail)
+        assert (int(miss[1]) if miss else None) == least_miss_cycles(accesses, hazard.cycle, hazard.queue)

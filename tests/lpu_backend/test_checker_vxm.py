@@ -2,10 +2,11 @@
 
 import pytest
 
+from lpu_backend.checker import list_hazards
 from lpu_backend.hazards import HazardKind
 from lpu_backend.isa.instructions import Binary, Convert, Unary
 from lpu_backend.isa.operands import AluResult, DataType, Immediate
-from tests.lpu_backend.checker_programs import Found, Queues, at, east, find, program
+from tests.lpu_backend.checker_programs import SMALL, Found, Queues, at, east, find, program
 
 ONE = Immediate(1)
 INT32, FP32 = DataType.INT32, DataType.FP32
@@ -23,6 +24,13 @@ def check(queues: Queues) -> Found:
 def test_a_result_is_there_from_its_functional_delay_on() -> None:
     assert check({"VXM0": [MAKE], "VXM1": at({3: use(0)})}) == []
     assert check({"VXM0": [MAKE], "VXM1": at({2: use(0)})}) == [(HazardKind.ALU_RESULT, 3, "VXM1")]
+
+
+def test_the_detail_says_when_the_first_result_enters() -> None:
+    queues = {"VXM4": at({0: MAKE, 8: use(5), 20: MAKE}), "VXM5": at({9: use(4), 11: MAKE})}
+    details = [hazard.detail for hazard in list_hazards(program(queues), SMALL)]
+    assert details == ["ALU5 has no result yet: its first enters in cycle 13"]
+    assert [h.detail for h in list_hazards(program({"VXM5": [use(4)]}), SMALL)] == ["ALU4 has no result yet"]
 
 
 def test_a_transcendental_takes_longer() -> None:
@@ -61,7 +69,7 @@ def test_both_operands_of_a_binary_are_checked() -> None:
 def test_two_results_do_not_enter_one_register_in_one_cycle() -> None:
     exp = Unary("Exp", FP32, ONE, None)
     assert check({"VXM0": at({0: exp, 11: MAKE, 13: MAKE})}) == []
-    assert check({"VXM0": at({0: exp, 12: MAKE})}) == [(HazardKind.ALU_RESULT, 16, "VXM0")]
+    assert check({"VXM0": at({0: exp, 12: MAKE, 20: MAKE}), "VXM2": [MAKE]}) == [(HazardKind.ALU_RESULT, 16, "VXM0")]
 
 
 def test_a_result_that_enters_later_replaces_one_that_was_dispatched_later() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lpu_backend.arithmetic.dot_products import Fp16Weights
 from lpu_backend.arithmetic.pointwise import (
     OperationTypeError,
     apply_binary,
@@ -269,3 +270,31 @@ def test_an_immediate_is_the_low_bits_of_its_type() -> None:
     assert immediate(0x1FF, DataType.UINT8).tolist() == [255]
     assert immediate(0x18001, DataType.INT16).tolist() == [-32_767]
     assert not immediate(1, DataType.UINT16).flags.writeable
+
+
+FP16_PATTERNS = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+FP32_PATTERNS = np.array([0x7F800001, 0xFF800001, 0x7FBFFFFF, 0x7FC00001, 0x7F800000, 0x00000001], np.uint32).view(
+    "<f4"
+)
+
+
+@pytest.mark.parametrize(("dtype", "x"), [(DataType.FP16, FP16_PATTERNS), (DataType.FP32, FP32_PATTERNS)])
+def test_no_bit_pattern_of_a_float_warns_and_nan_unifies(dtype: DataType, x: np.ndarray) -> None:
+    """Signalling NaNs among them, which hardware may flag while it widens or compares them."""
+    for unary in UNARY_OPS:
+        if is_defined(unary, dtype):
+            apply_unary(unary, dtype, x)
+    for binary in BINARY_OPS:
+        if is_defined(binary, dtype):
+            apply_binary(binary, dtype, x, x[::-1].copy())
+    for to_type in DataType:
+        converted = convert(to_type, x)
+        if to_type.is_float:
+            assert len({value.tobytes() for value in converted[np.isnan(x)]}) == 1
+        else:
+            assert not converted[np.isnan(x)].any()
+
+
+def test_an_fp16_product_takes_signalling_nans_without_a_warning() -> None:
+    signalling = np.full((2, 4), 0x7C01, np.uint16).view(np.float16)
+    assert np.isnan(Fp16Weights(signalling).multiply(signalling[0])).all()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lpu_backend.__main__ import main
 from lpu_backend.assembly import assemble
 from lpu_backend.chip import GROQCHIP1, plan_floor
 from lpu_backend.isa.instructions import (
@@ -47,6 +48,9 @@ queue MEM_E1
 @9  Write 0x0, E0 step 1
     Repeat 1, 1
 """
+
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def dispatch(queue: str, cycle: int, instruction: Instruction, chip: int = 0) -> Dispatch:
@@ -104,7 +108,8 @@ def test_an_event_lasts_as_long_as_its_unit_is_busy_or_its_queue_parked(tmp_path
         dispatch("C2C1", 5, Deskew()),
         dispatch("C2C0", 10, Notify()),
         dispatch("MXM_W0_ABC", 90, ActivationBuffer(DataType.FP16, W0)),
-        dispatch("C2C0", 99, Sync()),
+        dispatch("C2C0", 95, Notify()),
+        dispatch("C2C0", 140, Sync()),
     )
     released_cycle = 10 + GROQCHIP1.barrier_cycles
     spans = {(name, round(1_000 * ts)): round(1_000 * dur) for name, ts, dur in list_spans(events)}
@@ -112,7 +117,7 @@ def test_an_event_lasts_as_long_as_its_unit_is_busy_or_its_queue_parked(tmp_path
     assert spans[("Sync", 3)] == released_cycle - 3
     assert spans[("Deskew", 5)] == GROQCHIP1.hac_period_cycles - 5
     assert spans[("ABC.fp16", 90)] == 2
-    assert spans[("Sync", 99)] == 1  # never released
+    assert spans[("Sync", 140)] == 1  # never released
 
 
 def test_a_pair_is_named_by_both_accesses(tmp_path: Path) -> None:
@@ -149,6 +154,7 @@ def test_a_vector_ends_where_another_is_driven_over_it() -> None:
     flows.add(dispatch("MEM_W2", 0, Read(0, E0)))  # driven at 5, at the VXM at 8
     flows.add(dispatch("MEM_W1", 6, Write(9, E0)))
     flows.add(dispatch("VXM0", 4, Binary("Add", DataType.INT8, Immediate(1), Immediate(2), E0)))  # driven there at 8
+    flows.add(dispatch("VXM1", 7, Binary("Add", DataType.INT8, E0, Immediate(2), None)))  # sees that one, at 8
     flows.add(dispatch("MEM_E0", 9, Write(9, E0)))
     assert {(band.position, band.end) for band in flows.list_bands(0)} == {(west, west + 1), (middle, middle + 1)}
 
@@ -225,3 +231,9 @@ def test_every_chip_has_a_panel() -> None:
     svg = draw(dispatch("MEM_W0", 0, Read(0, E0), chip=0), dispatch("MEM_W0", 0, Read(0, E0), chip=2), chips=3)
     captions = [text.text for text in svg.iter(f"{SVG}text") if (text.text or "").startswith("Chip")]
     assert captions == ["Chip 0", "Chip 1", "Chip 2"]
+
+
+def test_the_picture_in_the_documentation_is_the_one_that_is_drawn_now(tmp_path: Path) -> None:
+    assert main(["trace", "matvec-int8-1280x960", "-o", str(tmp_path)]) == 0
+    drawn = (tmp_path / "occupancy.svg").read_text(encoding="utf-8")
+    assert drawn == (DOCS / "matvec-int8-1280x960.svg").read_text(encoding="utf-8")

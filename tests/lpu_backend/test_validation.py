@@ -19,7 +19,7 @@ from lpu_backend.isa.repetition import iterate
 from lpu_backend.machine import Dispatch
 from lpu_backend.validation import PUBLISHED, MeasurementError, Row, validate
 from lpu_backend.validation.measurements import Measurements
-from lpu_backend.validation.recording import Recording, count_steadily, find_first
+from lpu_backend.validation.recording import Case, Recording, count_steadily, find_first
 from lpu_backend.validation.rows import compare
 from lpu_backend.validation.schedule import Schedule
 
@@ -133,9 +133,9 @@ def test_a_program_with_another_result_gives_no_figure() -> None:
     regions = [Region(name, kind, DataType.UINT8, 1, 320, (f"MEM_{side}0",), 0) for name, kind, side in REGIONS]
     x = np.arange(320, dtype=np.uint16).astype(np.uint8).reshape(1, 320)
     program = schedule.build("a copy", regions)
-    Recording(program, GROQCHIP1, {"x": x}, {"y": x})
+    Recording(Case(program, {"x": x}, lambda inputs: {"y": inputs["x"]}), GROQCHIP1)
     with pytest.raises(MeasurementError, match="a copy: y differs"):
-        Recording(program, GROQCHIP1, {"x": x}, {"y": x + np.uint8(1)})
+        Recording(Case(program, {"x": x}, lambda inputs: {"y": inputs["x"] + np.uint8(1)}), GROQCHIP1)
 
 
 def test_a_rate_is_counted_where_all_queues_are_busy() -> None:
