@@ -41,8 +41,8 @@ def all_reduce(
     if algorithm is not None:
         return _REDUCE[algorithm](topology, rows, timing, vectors_per_row)
     staged = _reduce_staged(topology, rows, timing, vectors_per_row)
-    # With v vectors, a link's interval i, a hop h, and h and a reduction r, the one takes v i + r, the other at most
-    # max(v i / n, r) + v i / n + h: no more, from v i = 3 r on.
+    # With v vectors, a link's interval i, a hop h, and r for a hop and a reduction, direct takes v i + r and staged
+    # some max(v i / n, r) + v i / n + h: no more, from v i = 3 r on.
     if rows * vectors_per_row * timing.interval_cycles > 3 * (timing.hop_cycles + timing.reduction_cycles):
         return staged
     direct = _reduce_direct(topology, rows, timing, vectors_per_row)
