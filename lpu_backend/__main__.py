@@ -1,4 +1,4 @@
-"""`python -m lpu_backend COMMAND`: run, trace, check, assemble, disassemble, programs, chip, validate."""
+"""`python -m lpu_backend COMMAND`: run, trace, check, assemble, disassemble, programs, chip, network, validate."""
 
 import argparse
 import sys

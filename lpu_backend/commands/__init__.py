@@ -1,6 +1,6 @@
 """What `python -m lpu_backend` does, a module a command."""
 
-from lpu_backend.commands import assemble, check, chip, disassemble, programs, run, trace, validate
+from lpu_backend.commands import assemble, check, chip, disassemble, network, programs, run, trace, validate
 from lpu_backend.commands.command import Command, UsageError
 
 COMMANDS: tuple[Command, ...] = (
@@ -11,6 +11,7 @@ COMMANDS: tuple[Command, ...] = (
     disassemble.COMMAND,
     programs.COMMAND,
     chip.COMMAND,
+    network.COMMAND,
     validate.COMMAND,
 )
 

@@ -50,7 +50,7 @@ def double(tmp_path: Path) -> str:
 def test_alone_it_prints_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     printed = capsys.readouterr().out
-    for command in ("run", "trace", "check", "assemble", "disassemble", "programs", "chip", "validate"):
+    for command in ("run", "trace", "check", "assemble", "disassemble", "programs", "chip", "network", "validate"):
         assert f"\n    {command}" in printed
 
 
@@ -204,3 +204,25 @@ def test_a_text_that_does_not_assemble_ends_with_1_and_its_line(
     printed = capsys.readouterr().err
     assert printed.startswith(f"{path}: line 2: ")
     assert printed.count("\n") == 1
+
+
+def test_network_prints_a_system_and_the_shares_that_its_all_reduce_reaches(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["network", "--chips", "264", "--bytes", "81920"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ["nodes", "33"] in [line.split() for line in lines]
+    assert lines[-2].split()[0] == "81,920"
+    assert lines[-2].endswith("1,918  90.1%   90%")
+
+
+def test_network_in_json_has_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["network", "--chips", "10440", "--bytes", "320", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["racks"], printed["diameter_hops"], printed["hop_ns"]["hop"]) == (145, 6, 300)
+    assert len(printed["all_reduce"]) == 4
+
+
+def test_network_refuses_what_no_system_has(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["network", "--chips", "12"]) == 1
+    assert capsys.readouterr().err == "12 chips are no whole nodes; 16 are\n"
+    with pytest.raises(SystemExit, match="2"):
+        main(["network", "--bytes", "0"])
