@@ -1,10 +1,12 @@
-"""Everything that is counted on one chip, each program run once, when its first figure is asked for."""
+"""Everything that is counted on a chip and its network, each program run once, when its first figure is asked for."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 from lpu_backend.chip import ChipSpec
 from lpu_backend.isa.operands import DataType
-from lpu_backend.validation import bandwidth, links, matrix, memory, vector
+from lpu_backend.network.summary import TopologySummary
+from lpu_backend.validation import bandwidth, collectives, links, matrix, memory, vector
 
 
 class Measurements:
@@ -60,3 +62,23 @@ class Measurements:
     @cached_property
     def link_latency(self) -> links.LinkLatency:
         return links.measure_link_latency(self.chip)
+
+    @cached_property
+    def hop_ns(self) -> float:
+        return collectives.measure_hop_ns(self.chip)
+
+    @cached_property
+    def nodes_system(self) -> TopologySummary:
+        return collectives.summarise(self.chip, 264)
+
+    @cached_property
+    def racks_system(self) -> TopologySummary:
+        return collectives.summarise(self.chip, 10_440)
+
+    @cached_property
+    def shares_32_kib(self) -> Mapping[str, float]:
+        return collectives.measure_shares(self.chip, 32 << 10)
+
+    @cached_property
+    def shares_80_kib(self) -> Mapping[str, float]:
+        return collectives.measure_shares(self.chip, 80 << 10)

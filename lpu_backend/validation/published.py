@@ -1,4 +1,4 @@
-"""The published figures of one chip, as their sources print them, and how each is counted here.
+"""The published figures of a chip and its network, as their sources print them, and how each is counted here.
 
 Nothing in this table is read from the emulator's own specification, so that the two can disagree.
 
@@ -23,6 +23,7 @@ _OPS = 2  # a multiplication and an addition
 _SUB_OPERATION_OUTPUTS = 320
 _INT8_TERMS, _FP16_TERMS = 320, 160
 _TERA, _GIGA = 1e12, 1e9
+_UNFITTED, _FITTED = "published, 241 ns and 722 ns", "calibrated"
 
 
 @dataclass(frozen=True)
@@ -155,4 +156,11 @@ PUBLISHED: tuple[Published, ...] = (
         "calibration",
         lambda m: m.link_latency.earliest_receive_cycles,
     ),
+    Published("hop", "SHIP", "300", "ns", "check", lambda m: m.hop_ns),
+    Published("most hops, 264 chips", "MULTI", "3", "hops", "check", lambda m: m.nodes_system.diameter_hops),
+    Published("most hops, 10,440 chips", "MULTI", "5", "hops", "check", lambda m: m.racks_system.diameter_hops),
+    Published("all-reduce on a node, 32 KiB", "SHIP", "50", "%", "check", lambda m: m.shares_32_kib[_UNFITTED]),
+    Published("all-reduce on a node, 80 KiB", "SHIP", "90", "%", "check", lambda m: m.shares_80_kib[_UNFITTED]),
+    Published("the same, 32 KiB, fitted", "SHIP", "50", "%", "calibration", lambda m: m.shares_32_kib[_FITTED]),
+    Published("the same, 80 KiB, fitted", "SHIP", "90", "%", "check", lambda m: m.shares_80_kib[_FITTED]),
 )
