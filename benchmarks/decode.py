@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from safetensors.numpy import save_file
 
 from lpu_backend.config import read_model_config
-from lpu_backend.kv_cache import KvCache
-from lpu_backend.llama import LlamaModel
+from lpu_backend.runtime.kv_cache import KvCache
+from lpu_backend.runtime.llama import LlamaModel
+from lpu_backend.runtime.weights import arrange_weights
 from lpu_backend.tensors import list_expected_shapes, list_weight_files, read_tensors
-from lpu_backend.weights import arrange_weights
 
 PROMPT_TOKENS = 16
 COMPLETION_TOKENS = 128

@@ -10,15 +10,15 @@ import msgspec
 from lpu_backend.chip import GROQCHIP1, ChipSpec
 from lpu_backend.config import CONFIG_FILE, GENERATION_CONFIG_FILE, read_end_of_turn_ids, read_model_config
 from lpu_backend.exceptions import PromptError
-from lpu_backend.kv_cache import KvCache
-from lpu_backend.llama import LlamaModel
-from lpu_backend.sampling import sample_token
+from lpu_backend.runtime.kv_cache import KvCache
+from lpu_backend.runtime.llama import LlamaModel
+from lpu_backend.runtime.sampling import sample_token
+from lpu_backend.runtime.weights import arrange_weights
 from lpu_backend.tensors import check_weight_files, list_weight_files, read_tensors
 from lpu_backend.text_release import TextRelease
 from lpu_backend.timing import ModelShape, TimingModel, estimate_time, shape_of
 from lpu_backend.tokenizer import TOKENIZER_FILE, CheckpointTokenizer, make_tokenizer
 from lpu_backend.types import EmulatedTime, FinishReason, SamplingParams, Step, require_room_for_one_token
-from lpu_backend.weights import arrange_weights
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lpu_backend.checkpoint_model import CheckpointModel, read_model
-from lpu_backend.kv_cache import KvCache
+from lpu_backend.runtime.kv_cache import KvCache
 from tests.lpu_backend.tiny_checkpoint import VOCABULARY_TOKENS, WriteCheckpoint
 
 torch = pytest.importorskip("torch", reason="torch, the reference, is in requirements-training.txt")

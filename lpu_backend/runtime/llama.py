@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpu_backend.config import ModelConfig
-from lpu_backend.kv_cache import KvCache
-from lpu_backend.rope import compute_rotations
-from lpu_backend.weights import Floats, LayerWeights, ModelWeights
+from lpu_backend.runtime.kv_cache import KvCache
+from lpu_backend.runtime.rope import compute_rotations
+from lpu_backend.runtime.weights import Floats, LayerWeights, ModelWeights
 
 # Bounds the memory of the attention scores: heads x 512 x context floats.
 PREFILL_CHUNK_TOKENS = 512
