@@ -1,12 +1,13 @@
-"""TanH, Exp and RSqrt of fp32: fixed sequences of IEEE 754 operations, so that no host's library has a say.
+"""TanH, Exp, RSqrt, cosine and sine: fixed sequences of IEEE 754 operations, so that no host's library has a say.
 
 Each works in float64, with additions, multiplications, divisions and square roots, which IEEE 754 rounds correctly,
 and rounds once to fp32 at the end, into subnormals too. No step may be fused with another; numpy fuses none.
 Compared with 64-bit significands on every fp32 argument whose result is not plain, all three are correctly rounded.
-That is assumed of the chip: nothing is published on how it computes these functions, or how well.
+That is assumed of the chip: nothing is published on how it computes these functions, or how well. Cosine and sine are
+no instructions of it; they fill tables, which are loaded as weights are.
 """
 
-from math import isqrt
+from math import factorial, isqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,13 @@ _STEP_SHIFT = 52 - _STEPS_BITS
 """From a number of steps to the exponent of a float64."""
 _EXP_BOUND = 200.0
 _TANH_BOUND = 20.0
+_QUARTERS_PER_UNIT = float.fromhex("0x1.45f306dc9c883p-1")
+_QUARTER_HIGH = float.fromhex("0x1.921fb54400000p+0")
+"""pi / 2 to 33 bits: its products with fewer than 2^20 quarter turns are exact."""
+_QUARTER_LOW = float.fromhex("0x1.0b4611a626331p-34")
+_SINE = [(-1.0) ** k / factorial(2 * k + 1) for k in range(9)]
+_COSINE = [(-1.0) ** k / factorial(2 * k) for k in range(9)]
+"""Taylor's series: within an eighth of a turn either side, the next term is below 2^-52."""
 
 
 def exp(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -49,6 +57,29 @@ def rsqrt(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 / sqrt(x), any shape. rsqrt(+0) is inf, rsqrt(-0) -inf, rsqrt(inf) +0; below zero it is NaN."""
     with np.errstate(all="ignore"):
         return np.divide(1.0, np.sqrt(x.astype(np.float64))).astype(np.float32)
+
+
+def cos_sin(angles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cosine and sine of angles in radians, any shape, magnitudes up to 10^6."""
+    wide = angles.astype(np.float64)
+    quarters = np.rint(wide * _QUARTERS_PER_UNIT)
+    rest = (wide - quarters * _QUARTER_HIGH) - quarters * _QUARTER_LOW
+    square = rest * rest
+    cosine, sine = _sum_series(_COSINE, square), rest * _sum_series(_SINE, square)
+    quadrant = quarters.astype(np.int64) & 3
+    is_odd = (quadrant & 1) == 1
+    even, odd = np.where(is_odd, sine, cosine), np.where(is_odd, cosine, sine)
+    even[(quadrant == 1) | (quadrant == 2)] *= -1.0
+    odd[quadrant >= 2] *= -1.0
+    return even.astype(np.float32), odd.astype(np.float32)
+
+
+def _sum_series(coefficients: list[float], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = np.full_like(x, coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        total *= x
+        total += coefficient
+    return total
 
 
 def _split_exp(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

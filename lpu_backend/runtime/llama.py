@@ -1,26 +1,27 @@
-"""The Llama forward pass in float32: prefill of many tokens and decode of one are the same code."""
+"""The Llama forward pass: prefill of many tokens and decode of one are the same code, in the arithmetic it is given."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpu_backend.config import ModelConfig
 from lpu_backend.runtime.kv_cache import KvCache
-from lpu_backend.runtime.rope import compute_rotations
-from lpu_backend.runtime.weights import Floats, LayerWeights, ModelWeights
+from lpu_backend.runtime.numerics import Floats, Numerics, Operand
+from lpu_backend.runtime.rope import RotationTable, rotate
+from lpu_backend.runtime.weights import LayerWeights, Tensors, arrange_weights
 
-# Bounds the memory of the attention scores: heads x 512 x context floats.
+# Bounds the memory of the attention scores: heads x 512 x context floats, in two planes.
 PREFILL_CHUNK_TOKENS = 512
 
 
 class LlamaModel:
     """Read-only once made, so any number of threads may run it, each with a KvCache of its own."""
 
-    def __init__(self, config: ModelConfig, weights: ModelWeights) -> None:
+    def __init__(self, config: ModelConfig, tensors: Tensors, numerics: Numerics) -> None:
         self.config = config
-        self._weights = weights
-        self._inverse_frequencies = config.rope().inverse_frequencies(config.head_width)
+        self._numerics = numerics
+        self._weights = arrange_weights(config, tensors, numerics)
+        self._rotations = RotationTable(config.rope().inverse_frequencies(config.head_width))
         self._rms_norm_eps = np.float32(config.rms_norm_eps)
 
     def advance(self, token_ids: Sequence[int], cache: KvCache) -> Floats:
@@ -32,65 +33,53 @@ class LlamaModel:
         return last
 
     def compute_hidden(self, token_ids: Sequence[int], cache: KvCache) -> Floats:
-        """Normalised output of the last layer for each token, shape [tokens, hidden]; appends to the cache."""
+        """Output of the last layer for each token, shape [tokens, hidden], not normalised; appends to the cache."""
         tokens = len(token_ids)
         cache.reserve(tokens)
         rows: Floats = self._weights.embedding[np.asarray(token_ids)]
-        rotations = compute_rotations(self._inverse_frequencies, cache.length_tokens, tokens)
+        rotations = self._rotations.get(cache.length_tokens, tokens)
         mask = _make_causal_mask(cache.length_tokens, tokens)
         for index, layer in enumerate(self._weights.layers):
             rows += self._attend(index, layer, self._normalise(rows), cache, rotations, mask)
             rows += self._apply_mlp(layer, self._normalise(rows))
         cache.length_tokens += tokens
-        return self._normalise(rows)
+        return rows
 
     def compute_logits(self, hidden: Floats) -> Floats:
         """Shape [tokens, hidden] to [tokens, vocabulary]."""
-        return self._weights.lm_head(hidden)
+        return self._weights.lm_head(self._normalise(hidden))
 
-    def _normalise(self, rows: Floats) -> Floats:
-        """RMSNorm without its weights, which the following matrix holds."""
-        mean_squares = np.vecdot(rows, rows)[:, None] * np.float32(1.0 / rows.shape[1])
-        normalised: Floats = rows / np.sqrt(mean_squares + self._rms_norm_eps)
-        return normalised
+    def _normalise(self, rows: Floats) -> Operand:
+        return self._numerics.normalise(rows, self._rms_norm_eps)
 
     def _attend(
         self,
         index: int,
         layer: LayerWeights,
-        rows: Floats,
+        operand: Operand,
         cache: KvCache,
-        rotations: NDArray[np.complex64],
+        rotations: Floats,
         mask: Floats | None,
     ) -> Floats:
         heads, kv_heads, head_dim = self.config.query_heads, self.config.kv_heads, self.config.head_width
-        tokens, group = len(rows), heads // kv_heads
-        qkv = layer.qkv(rows)
-        rotated, values = qkv[:, : (heads + kv_heads) * head_dim], qkv[:, (heads + kv_heads) * head_dim :]
-        pairs = rotated.view(np.complex64).reshape(tokens, heads + kv_heads, head_dim // 2)
-        pairs *= rotations
+        qkv = layer.qkv(operand)
+        tokens, group = len(qkv), heads // kv_heads
+        by_head = qkv.reshape(tokens, heads + 2 * kv_heads, head_dim)
+        rotated = rotate(by_head[:, : heads + kv_heads], rotations)
+        keys, values = rotated[:, heads:], by_head[:, heads + kv_heads :]
+        self._numerics.store(cache, index, keys.swapaxes(0, 1), values.swapaxes(0, 1))
 
-        end = cache.length_tokens + tokens
-        queries = rotated[:, : heads * head_dim].reshape(tokens, kv_heads, group, head_dim)
-        keys = rotated[:, heads * head_dim :].reshape(tokens, kv_heads, head_dim)
-        cache.keys[index, :, cache.length_tokens : end] = keys.swapaxes(0, 1)
-        cache.values[index, :, cache.length_tokens : end] = values.reshape(tokens, kv_heads, head_dim).swapaxes(0, 1)
-
+        queries = rotated[:, :heads].reshape(tokens, kv_heads, group, head_dim)
         by_kv_head = queries.swapaxes(0, 1).reshape(kv_heads, tokens * group, head_dim)
-        mixed = _mix_values(by_kv_head, cache.keys[index, :, :end], cache.values[index, :, :end], mask)
+        end = cache.length_tokens + tokens
+        mixed = self._numerics.attend(by_kv_head, cache, index, mask, context_tokens=end)
         by_token = mixed.reshape(kv_heads, tokens, group, head_dim).swapaxes(0, 1)
-        return layer.attention_output(by_token.reshape(tokens, heads * head_dim))
+        return layer.attention_output(self._numerics.prepare(by_token.reshape(tokens, heads * head_dim)))
 
-    def _apply_mlp(self, layer: LayerWeights, rows: Floats) -> Floats:
-        gate_up = layer.gate_up(rows)
+    def _apply_mlp(self, layer: LayerWeights, operand: Operand) -> Floats:
+        gate_up = layer.gate_up(operand)
         inner = self.config.intermediate_size
-        half_gate, up = gate_up[:, :inner], gate_up[:, inner:]
-        # silu(g) = g / (1 + exp(-g)) = (g / 2) * (1 + tanh(g / 2)), which cannot overflow.
-        activated = np.tanh(half_gate)
-        activated += np.float32(1.0)
-        activated *= half_gate
-        activated *= up
-        return layer.down(activated)
+        return layer.down(self._numerics.activate(gate_up[:, :inner], gate_up[:, inner:]))
 
 
 def _make_causal_mask(cached_tokens: int, tokens: int) -> Floats | None:
@@ -101,17 +90,3 @@ def _make_causal_mask(cached_tokens: int, tokens: int) -> Floats | None:
     hidden = columns[None, None, :] > rows[:, None, None]
     mask: Floats = np.where(hidden, np.float32(-np.inf), np.float32(0.0))
     return mask
-
-
-def _mix_values(queries: Floats, keys: Floats, values: Floats, mask: Floats | None) -> Floats:
-    """Softmax attention: queries [kv_heads, tokens * group, head_dim], the others [kv_heads, context, head_dim]."""
-    scores: Floats = queries @ keys.swapaxes(1, 2)
-    if mask is not None:
-        by_token = scores.reshape(len(scores), len(mask), -1, scores.shape[2])
-        by_token += mask
-    scores -= scores.max(axis=2, keepdims=True)
-    np.exp(scores, out=scores)
-    # Dividing after the product touches head_dim columns in place of the whole context.
-    mixed: Floats = scores @ values
-    mixed /= scores.sum(axis=2, keepdims=True)
-    return mixed

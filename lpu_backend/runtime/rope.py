@@ -1,13 +1,16 @@
 """Rotary position embeddings: the frequencies of one checkpoint, and the rotations of a run of positions."""
 
 import math
+from decimal import Decimal, localcontext
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lpu_backend.arithmetic.functions import cos_sin
 from lpu_backend.exceptions import CheckpointError
 
+PAGE_POSITIONS = 256
 SUPPORTED_ROPE_TYPES = ("default", "linear", "llama3")
 
 
@@ -30,8 +33,7 @@ class RopeConfig(msgspec.Struct, frozen=True):
             )
         if self.partial_rotary_factor != 1.0:
             raise CheckpointError("config.json: partial_rotary_factor: only 1.0 is supported")
-        exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
-        frequencies: NDArray[np.float32] = np.float32(1.0) / np.float32(self.rope_theta) ** exponents
+        frequencies = _take_powers(self.rope_theta, head_dim)
         if self.rope_type == "linear":
             return frequencies / np.float32(self.factor)
         return self._scale_long_waves(frequencies) if self.rope_type == "llama3" else frequencies
@@ -45,13 +47,45 @@ class RopeConfig(msgspec.Struct, frozen=True):
         return scaled
 
 
-def compute_rotations(
-    inverse_frequencies: NDArray[np.float32], first_position: int, tokens: int
-) -> NDArray[np.complex64]:
-    """Unit complex numbers, shape [tokens, 1, head_dim / 2]: multiplying a pair by one turns it to its position."""
-    positions = np.arange(first_position, first_position + tokens, dtype=np.float32)
-    angles = positions[:, None, None] * inverse_frequencies
-    rotations = np.empty(angles.shape, dtype=np.complex64)
-    np.cos(angles, out=rotations.real)
-    np.sin(angles, out=rotations.imag)
-    return rotations
+def _take_powers(theta: float, head_dim: int) -> NDArray[np.float32]:
+    """theta to the -2 i / head_dim, in decimals: their exp and ln are rounded correctly, a library's power is not."""
+    with localcontext() as context:
+        context.prec = 30
+        step = Decimal(theta).ln() * -2 / head_dim
+        return np.array([float((step * i).exp()) for i in range(head_dim // 2)], dtype=np.float32)
+
+
+class RotationTable:
+    """Cosines and sines of every position, made a page at a time when first asked for: the same whoever asks."""
+
+    def __init__(self, inverse_frequencies: NDArray[np.float32]) -> None:
+        self._inverse_frequencies = inverse_frequencies
+        self._pages: dict[int, NDArray[np.float32]] = {}
+
+    def get(self, first_position: int, tokens: int) -> NDArray[np.float32]:
+        """Shape [2, tokens, 1, 2, head_dim / 2]: for both halves of a head the cosines, then the signed sines."""
+        end = first_position + tokens
+        first_page, last_page = first_position // PAGE_POSITIONS, (end - 1) // PAGE_POSITIONS
+        pages = [self._get_page(page) for page in range(first_page, last_page + 1)]
+        joined = pages[0] if len(pages) == 1 else np.concatenate(pages, axis=1)
+        start = first_position - first_page * PAGE_POSITIONS
+        return joined[:, start : start + tokens]
+
+    def _get_page(self, page: int) -> NDArray[np.float32]:
+        if page not in self._pages:
+            self._pages[page] = self._make_page(page * PAGE_POSITIONS)
+        return self._pages[page]
+
+    def _make_page(self, first_position: int) -> NDArray[np.float32]:
+        positions = np.arange(first_position, first_position + PAGE_POSITIONS, dtype=np.float32)
+        cosines, sines = cos_sin(positions[:, None, None] * self._inverse_frequencies)
+        return np.stack([np.stack([cosines, cosines], axis=2), np.stack([-sines, sines], axis=2)])
+
+
+def rotate(heads: NDArray[np.float32], rotations: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn pairs (i, i + head_dim / 2) of [tokens, heads, head_dim]: two products each, then their sum."""
+    halves = heads.reshape(*heads.shape[:2], 2, -1)
+    cosines, sines = rotations
+    turned: NDArray[np.float32] = halves * cosines
+    turned += halves[:, :, ::-1] * sines
+    return turned.reshape(heads.shape)

@@ -1,35 +1,16 @@
-"""Weights laid out for decoding: matrices fused, transposed to [inputs, outputs], constants folded into them.
+"""Weights laid out for decoding: matrices fused, constants folded into them."""
 
-With one BLAS thread and one row, `row @ [inputs, outputs]` measured faster than `[outputs, inputs] @ column` for every
-shape of a small Llama but one; `benchmarks/decode.py` shows the rate of the whole.
-"""
-
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpu_backend.config import ModelConfig
+from lpu_backend.runtime.numerics import Floats, Linear, Numerics
 from lpu_backend.tensors import EMBEDDING, FINAL_NORM, LM_HEAD
 
-Floats = NDArray[np.float32]
 Tensors = Mapping[str, Floats]
-
-
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """`rows @ weight + bias`; weight [inputs, outputs], bias [outputs]."""
-
-    weight: Floats
-    bias: Floats | None
-
-    def __call__(self, rows: Floats) -> Floats:
-        """Shape [tokens, inputs] to [tokens, outputs]."""
-        outputs: Floats = rows @ self.weight
-        if self.bias is not None:
-            outputs += self.bias
-        return outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,74 +25,58 @@ class LayerWeights:
 
 @dataclass(frozen=True, slots=True)
 class ModelWeights:
-    """`embedding` [vocabulary, hidden]; `lm_head` [hidden, vocabulary], the final norm's weights included."""
+    """`embedding` [vocabulary, hidden]; `lm_head` hidden to vocabulary, the final norm's weights included."""
 
     embedding: Floats
     layers: tuple[LayerWeights, ...]
     lm_head: Linear
 
 
-def arrange_weights(config: ModelConfig, tensors: Tensors) -> ModelWeights:
-    """Fuse, fold and transpose the tensors of a checkpoint (names and shapes already checked)."""
+def arrange_weights(config: ModelConfig, tensors: Tensors, numerics: Numerics) -> ModelWeights:
+    """Fuse and fold the tensors of a checkpoint (names and shapes already checked)."""
     embedding = tensors[EMBEDDING]
     head = embedding if config.tie_word_embeddings else tensors[LM_HEAD]
+    arrange = _Arrangement(config, tensors, numerics)
     return ModelWeights(
         embedding=embedding,
-        layers=tuple(_arrange_layer(config, tensors, layer) for layer in range(config.num_hidden_layers)),
-        lm_head=_linear(head * tensors[FINAL_NORM], None),
+        layers=tuple(arrange.layer(f"model.layers.{layer}") for layer in range(config.num_hidden_layers)),
+        lm_head=numerics.make_linear(head * tensors[FINAL_NORM], None),
     )
 
 
-def _arrange_layer(config: ModelConfig, tensors: Tensors, layer: int) -> LayerWeights:
-    prefix = f"model.layers.{layer}"
-    return LayerWeights(
-        qkv=_arrange_qkv(config, tensors, prefix),
-        attention_output=_arrange_one(tensors, f"{prefix}.self_attn.o_proj"),
-        gate_up=_arrange_gate_up(tensors, prefix),
-        down=_arrange_one(tensors, f"{prefix}.mlp.down_proj"),
-    )
+@dataclass(frozen=True, slots=True)
+class _Arrangement:
+    config: ModelConfig
+    tensors: Tensors
+    numerics: Numerics
 
+    def layer(self, prefix: str) -> LayerWeights:
+        return LayerWeights(
+            qkv=self._qkv(prefix),
+            attention_output=self._one(f"{prefix}.self_attn.o_proj"),
+            gate_up=self._gate_up(prefix),
+            down=self._one(f"{prefix}.mlp.down_proj"),
+        )
 
-def _arrange_qkv(config: ModelConfig, tensors: Tensors, prefix: str) -> Linear:
-    norm = tensors[f"{prefix}.input_layernorm.weight"]
-    scale = np.float32(config.head_width**-0.5)
+    def _qkv(self, prefix: str) -> Linear:
+        scale = np.float32(1.0 / math.sqrt(self.config.head_width))
+        names = [f"{prefix}.self_attn.{letter}_proj" for letter in "qkv"]
+        return self._fuse(names, f"{prefix}.input_layernorm", scale)
 
-    def fuse(kind: str, norm: Floats | None) -> Floats | None:
-        parts = [tensors.get(f"{prefix}.self_attn.{letter}_proj.{kind}") for letter in "qkv"]
-        if parts[0] is None or parts[1] is None or parts[2] is None:
-            return None
-        query = _pair_rotated_rows(parts[0], config.query_heads) * scale
-        fused = np.concatenate([query, _pair_rotated_rows(parts[1], config.kv_heads), parts[2]])
-        return fused if norm is None else fused * norm
+    def _gate_up(self, prefix: str) -> Linear:
+        # Half the gate is what the tanh form of SiLU wants (see Numerics.activate); halving a float is exact.
+        names = [f"{prefix}.mlp.gate_proj", f"{prefix}.mlp.up_proj"]
+        return self._fuse(names, f"{prefix}.post_attention_layernorm", np.float32(0.5))
 
-    weight = fuse("weight", norm)
-    assert weight is not None  # noqa: S101 - the header check saw it
-    return _linear(weight, fuse("bias", None))
+    def _fuse(self, names: list[str], norm: str, first_scale: np.float32) -> Linear:
+        """The matrices one below the other, the first one scaled, the norm's weights in the columns of all."""
+        scales = [first_scale] + [np.float32(1.0)] * (len(names) - 1)
+        pairs = list(zip(names, scales, strict=True))
+        weight = np.concatenate([self.tensors[f"{name}.weight"] * scale for name, scale in pairs])
+        bias = None
+        if f"{names[0]}.bias" in self.tensors:
+            bias = np.concatenate([self.tensors[f"{name}.bias"] * scale for name, scale in pairs])
+        return self.numerics.make_linear(weight * self.tensors[f"{norm}.weight"], bias)
 
-
-def _arrange_gate_up(tensors: Tensors, prefix: str) -> Linear:
-    norm = tensors[f"{prefix}.post_attention_layernorm.weight"]
-    gate, up = f"{prefix}.mlp.gate_proj", f"{prefix}.mlp.up_proj"
-    # Half the gate is what the tanh form of SiLU wants (see llama.py); halving a float is exact.
-    half = np.float32(0.5)
-    bias = None
-    if f"{gate}.bias" in tensors:
-        bias = np.concatenate([tensors[f"{gate}.bias"] * half, tensors[f"{up}.bias"]])
-    return _linear(np.concatenate([tensors[f"{gate}.weight"] * half, tensors[f"{up}.weight"]]) * norm, bias)
-
-
-def _arrange_one(tensors: Tensors, name: str) -> Linear:
-    return _linear(tensors[f"{name}.weight"], tensors.get(f"{name}.bias"))
-
-
-def _linear(weight: Floats, bias: Floats | None) -> Linear:
-    return Linear(weight=np.ascontiguousarray(weight.T), bias=bias)
-
-
-def _pair_rotated_rows(rows: Floats, heads: int) -> Floats:
-    """Interleave the two halves of each head, so that a pair the rotation turns lies side by side as one complex.
-
-    Queries and keys are reordered alike, which leaves their inner products as they were.
-    """
-    halves = rows.reshape(heads, 2, -1, *rows.shape[1:])
-    return halves.swapaxes(1, 2).reshape(rows.shape)
+    def _one(self, name: str) -> Linear:
+        return self.numerics.make_linear(self.tensors[f"{name}.weight"], self.tensors.get(f"{name}.bias"))

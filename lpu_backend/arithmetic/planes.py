@@ -1,0 +1,208 @@
+"""Sums of products that are exact whatever the order: int8 weights by activations of two int8 planes.
+
+An activation vector x is `scale` (128 high + low), high and low whole numbers that int8 holds: two passes of the MXM,
+whose int32 sums are then put together as fp32. Here the sums are BLAS products of floats that hold whole numbers: as
+long as no partial sum can pass 2^24 (2^53 in float64) no addition rounds, so no library's order of additions is seen.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from time import perf_counter_ns
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpu_backend.arithmetic.functions import rsqrt
+
+Floats = NDArray[np.float32]
+
+CODE_LIMIT = 127
+"""Largest magnitude of a weight's code and of a plane."""
+_PLANE_STEP = np.float32(128.0)
+_EXACT_SUM = 2**24
+_EXACT_WIDTH = _EXACT_SUM // CODE_LIMIT**2
+"""Inputs whose products' sum float32 holds, whatever codes and planes are: 1,040."""
+_LEAST_SCALE = np.float32(2.0**-60)
+"""Stands for a largest magnitude below it, zero for one: its reciprocal is still far from overflow."""
+_CODES_PER_SCALE = np.float32(1.0 / CODE_LIMIT)
+_STEPS_PER_SCALE = np.float32(1.0 / (128 * CODE_LIMIT))
+_BLOCK_PRODUCTS = 900_000
+"""Up to a million products OpenBLAS multiplies small matrices without copying them first, on CPUs for which it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """Vectors [..., width] as `planes` [..., 2, width], high then low, and `scale` [..., 1]."""
+
+    planes: Floats
+    scale: Floats
+
+
+def split_planes(x: Floats) -> Planes:
+    """Vectors [..., width] in steps of 1/16,256 of their largest magnitude: sequences of fp32 operations alone."""
+    largest, reciprocal = _measure(x)
+    reciprocal *= np.float32(CODE_LIMIT)
+    planes = np.empty((*x.shape[:-1], 2, x.shape[-1]), np.float32)
+    high, low = planes[..., 0, :], planes[..., 1, :]
+    np.multiply(x, reciprocal, out=low)
+    np.rint(low, out=high)
+    low -= high
+    low *= _PLANE_STEP
+    np.rint(low, out=low)
+    largest *= _STEPS_PER_SCALE
+    return Planes(planes, largest)
+
+
+def quantise(x: Floats) -> tuple[Floats, Floats]:
+    """Vectors [..., width] as int8 codes (in floats) and scales [..., 1], their largest magnitude over 127."""
+    largest, reciprocal = _measure(x)
+    reciprocal *= np.float32(CODE_LIMIT)
+    codes = x * reciprocal
+    np.rint(codes, out=codes)
+    largest *= _CODES_PER_SCALE
+    return codes, largest
+
+
+def sum_squares(x: Planes) -> Floats:
+    """Sum of the squares of 128 high + low, [..., 1]: three whole sums, each rounded to fp32, then put together."""
+    planes = x.planes if x.planes.shape[-1] <= _EXACT_WIDTH else x.planes.astype(np.float64)
+    sums = (planes @ planes.swapaxes(-1, -2)).astype(np.float32, copy=False)
+    squares = sums[..., 0, :1] * np.float32(2**14)
+    squares += sums[..., 0, 1:] * np.float32(2**8)
+    squares += sums[..., 1, 1:]
+    return squares
+
+
+def sum_counts(shares: Floats, steps: np.float32) -> Floats:
+    """Sum over the last axis, kept, of numbers in 0 to 1 in whole `steps`: exact, then rounded to fp32."""
+    counts = shares * steps
+    np.rint(counts, out=counts)
+    total: Floats = np.add.reduce(counts, axis=-1, keepdims=True, dtype=np.float64).astype(np.float32)
+    return total
+
+
+def multiply_rows(x: Planes, codes: Floats) -> Floats:
+    """128 high + low times the rows of `codes`: [batch, m, width] by [batch, n, width] to [batch, m, n], unscaled."""
+    return _multiply(x, codes.swapaxes(-1, -2))
+
+
+def multiply_columns(x: Planes, codes: Floats) -> Floats:
+    """The same by columns of any number of rows: [batch, m, width] by [batch, width, n] to [batch, m, n]."""
+    width = codes.shape[1]
+    if width <= _EXACT_WIDTH:
+        return _multiply(x, codes)
+    sums = np.zeros((len(codes), 2 * x.planes.shape[1], codes.shape[2]))
+    for start in range(0, width, _EXACT_WIDTH):
+        part = slice(start, start + _EXACT_WIDTH)
+        sums += _flatten(x)[..., part] @ codes[:, part]
+    return _join(sums.astype(np.float32).reshape(*x.planes.shape[:-1], -1))
+
+
+def _multiply(x: Planes, columns: Floats) -> Floats:
+    return _join((_flatten(x) @ columns).reshape(*x.planes.shape[:-1], -1))
+
+
+def _flatten(x: Planes) -> Floats:
+    *batch, rows, planes, width = x.planes.shape
+    return x.planes.reshape(*batch, rows * planes, width)
+
+
+def _join(sums: Floats) -> Floats:
+    """[..., 2, n] to [..., n]."""
+    joined = sums[..., 0, :] * _PLANE_STEP
+    joined += sums[..., 1, :]
+    return joined
+
+
+def _measure(x: Floats) -> tuple[Floats, Floats]:
+    """The largest magnitude of each vector, [..., 1], and its reciprocal as the chip has it: rsqrt, squared."""
+    largest: Floats = np.abs(x).max(axis=-1, keepdims=True)
+    np.maximum(largest, _LEAST_SCALE, out=largest)
+    reciprocal = rsqrt(largest)
+    reciprocal *= reciprocal
+    return largest, reciprocal
+
+
+class PlaneWeights:
+    """int8 weights of n outputs and k inputs with a scale each output: the Linear of two planes."""
+
+    def __init__(self, rows: Floats) -> None:
+        """`rows` [n, k]: the weights of output n; the largest of them gets the code 127 or -127."""
+        codes, scales = quantise(rows)
+        self.outputs, self._inputs = rows.shape
+        self._scales = np.ascontiguousarray(scales[:, 0])
+        block_rows = min(self.outputs, max(1, _BLOCK_PRODUCTS // (2 * self._inputs)))
+        blocks = -(-self.outputs // block_rows)
+        block_rows = -(-self.outputs // blocks)
+        self._blocks = np.zeros((blocks, block_rows, self._inputs), np.float32)
+        self._rows = self._blocks.reshape(-1, self._inputs)[: self.outputs]
+        self._rows[:] = codes
+        self._tiles = _choose_tiles(codes)
+
+    def multiply(self, x: Planes) -> Floats:
+        """[tokens, k] to [tokens, n]: the whole sums, times the output's scale, times the token's."""
+        if len(self._tiles) > 1:
+            outputs = self._multiply_tiles(x)
+        elif len(x.planes) == 1:
+            outputs = self._multiply_one(x.planes[0])
+        else:
+            outputs = _multiply(x, self._rows.T)
+        outputs *= self._scales
+        outputs *= x.scale
+        return outputs
+
+    def _multiply_one(self, planes: Floats) -> Floats:
+        """Block by block, so that the second plane finds the weights in the cache, or both are taken at once."""
+        if _prefers_matrices():
+            sums = self._blocks @ planes.T
+            high, low = sums[:, :, 0], sums[:, :, 1]
+        else:
+            sums = self._blocks[:, None] @ planes[None, :, :, None]
+            high, low = sums[:, 0, :, 0], sums[:, 1, :, 0]
+        joined = high * _PLANE_STEP
+        joined += low
+        return joined.reshape(1, -1)[:, : self.outputs]
+
+    def _multiply_tiles(self, x: Planes) -> Floats:
+        flat = _flatten(x)
+        sums = np.zeros((len(flat), self.outputs))
+        for part in self._tiles:
+            sums += flat[:, part] @ self._rows[:, part].T
+        return _join(sums.astype(np.float32).reshape(*x.planes.shape[:-1], -1))
+
+
+def _choose_tiles(codes: Floats) -> list[slice]:
+    """The fewest equal parts of the inputs within which no sum of |code| x 127 passes what float32 holds."""
+    inputs = codes.shape[1]
+    magnitudes = np.abs(codes)
+    for count in range(1, inputs + 1):
+        bounds = [index * inputs // count for index in range(count + 1)]
+        tiles = [slice(start, end) for start, end in pairwise(bounds)]
+        if all(
+            np.add.reduce(magnitudes[:, part], axis=1, dtype=np.float64).max() * CODE_LIMIT <= _EXACT_SUM
+            for part in tiles
+        ):
+            return tiles
+    raise AssertionError("a tile of one input is always exact")
+
+
+@cache
+def _prefers_matrices() -> bool:
+    """Whether a product of two columns at once is faster here than two products of one: the sums are the same."""
+    weights, planes = np.ones((1, 512, 256), np.float32), np.ones((2, 256), np.float32)
+
+    def both() -> None:
+        weights @ planes.T
+
+    def each() -> None:
+        weights[:, None] @ planes[None, :, :, None]
+
+    return min(_time_ns(both) for _ in range(9)) <= min(_time_ns(each) for _ in range(9))
+
+
+def _time_ns(run: Callable[[], None]) -> int:
+    began_ns = perf_counter_ns()
+    run()
+    return perf_counter_ns() - began_ns
