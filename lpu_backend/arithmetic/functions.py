@@ -21,8 +21,9 @@ _STEP_HIGH = float.fromhex("0x1.62e42fefa0000p-8")
 _STEP_LOW = float.fromhex("0x1.cf79abc9e3b3ap-47")
 _STEP_SHIFT = 52 - _STEPS_BITS
 """From a number of steps to the exponent of a float64."""
-_EXP_BOUND = 200.0
-_TANH_BOUND = 20.0
+_EXP_BOUND = np.float32(200.0)
+_LEAST_EXPONENT = -_EXP_BOUND
+_MOST_TANH = np.float32(20.0)
 _QUARTERS_PER_UNIT = float.fromhex("0x1.45f306dc9c883p-1")
 _QUARTER_HIGH = float.fromhex("0x1.921fb54400000p+0")
 """pi / 2 to 33 bits: its products with fewer than 2^20 quarter turns are exact."""
@@ -35,28 +36,49 @@ _COSINE = [(-1.0) ** k / factorial(2 * k) for k in range(9)]
 def exp(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """e to the x, any shape. exp(-inf) is +0, exp(inf) and what is past fp32 are inf, NaN stays NaN."""
     with np.errstate(all="ignore"):
-        power, rest = _split_exp(np.minimum(np.maximum(x.astype(np.float64), -_EXP_BOUND), _EXP_BOUND))
-        rest *= power
-        rest += power
-        return rest.astype(np.float32)
+        return exp_in_range(np.minimum(x, _EXP_BOUND))
 
 
 def tanh(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Hyperbolic tangent, any shape, as (e - 1) / (e + 1) with e of 2 |x|. tanh(-0) is -0, tanh(inf) 1."""
     with np.errstate(all="ignore"):
-        wide = np.minimum(np.abs(x).astype(np.float64), _TANH_BOUND)
-        wide += wide
-        power, rest = _split_exp(wide)
-        rest *= power
-        rest += power - 1.0  # e - 1: where x is small, power is 1 and nothing cancels
-        rest /= rest + 2.0
-        return np.copysign(rest, x).astype(np.float32)
+        return tanh_in_range(x)
 
 
 def rsqrt(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 / sqrt(x), any shape. rsqrt(+0) is inf, rsqrt(-0) -inf, rsqrt(inf) +0; below zero it is NaN."""
     with np.errstate(all="ignore"):
-        return np.divide(1.0, np.sqrt(x.astype(np.float64))).astype(np.float32)
+        return rsqrt_in_range(x)
+
+
+# The same without silencing warnings, which takes as long as some operations, for arguments that give none.
+
+
+def exp_in_range(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`exp` of what is at most 88."""
+    power, rest = _split_exp(np.maximum(x, _LEAST_EXPONENT, dtype=np.float64))
+    rest *= power
+    rest += power
+    return rest.astype(np.float32)
+
+
+def tanh_in_range(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`tanh` of numbers."""
+    wide = np.minimum(np.abs(x), _MOST_TANH, dtype=np.float64)
+    wide += wide
+    power, rest = _split_exp(wide)
+    rest *= power
+    power -= 1.0
+    rest += power  # e - 1: where x is small, power is 1 and nothing cancels
+    np.add(rest, 2.0, out=power)
+    rest /= power
+    return np.copysign(rest, x).astype(np.float32)
+
+
+def rsqrt_in_range(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`rsqrt` of what is above zero."""
+    root = np.sqrt(x, dtype=np.float64)
+    return np.divide(1.0, root, out=root).astype(np.float32)
 
 
 def cos_sin(angles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from time import perf_counter_ns
 import numpy as np
 from numpy.typing import NDArray
 
-from lpu_backend.arithmetic.functions import rsqrt
+from lpu_backend.arithmetic.functions import rsqrt_in_range
 
 Floats = NDArray[np.float32]
 
@@ -28,8 +28,8 @@ _LEAST_SCALE = np.float32(2.0**-60)
 """Stands for a largest magnitude below it, zero for one: its reciprocal is still far from overflow."""
 _CODES_PER_SCALE = np.float32(1.0 / CODE_LIMIT)
 _STEPS_PER_SCALE = np.float32(1.0 / (128 * CODE_LIMIT))
-_BLOCK_PRODUCTS = 900_000
-"""Up to a million products OpenBLAS multiplies small matrices without copying them first, on CPUs for which it can."""
+_BLOCK_OUTPUTS = 32
+"""So narrow a block of weights is read once, in order, by the product of one token's two planes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,9 @@ def _join(sums: Floats) -> Floats:
 
 def _measure(x: Floats) -> tuple[Floats, Floats]:
     """The largest magnitude of each vector, [..., 1], and its reciprocal as the chip has it: rsqrt, squared."""
-    largest: Floats = np.abs(x).max(axis=-1, keepdims=True)
+    largest: Floats = np.maximum.reduce(np.abs(x), axis=-1, keepdims=True)
     np.maximum(largest, _LEAST_SCALE, out=largest)
-    reciprocal = rsqrt(largest)
+    reciprocal = rsqrt_in_range(largest)
     reciprocal *= reciprocal
     return largest, reciprocal
 
@@ -131,46 +131,41 @@ class PlaneWeights:
     def __init__(self, rows: Floats) -> None:
         """`rows` [n, k]: the weights of output n; the largest of them gets the code 127 or -127."""
         codes, scales = quantise(rows)
-        self.outputs, self._inputs = rows.shape
+        self._outputs, inputs = rows.shape
         self._scales = np.ascontiguousarray(scales[:, 0])
-        block_rows = min(self.outputs, max(1, _BLOCK_PRODUCTS // (2 * self._inputs)))
-        blocks = -(-self.outputs // block_rows)
-        block_rows = -(-self.outputs // blocks)
-        self._blocks = np.zeros((blocks, block_rows, self._inputs), np.float32)
-        self._rows = self._blocks.reshape(-1, self._inputs)[: self.outputs]
-        self._rows[:] = codes
         self._tiles = _choose_tiles(codes)
+        count = -(-self._outputs // _BLOCK_OUTPUTS)
+        padded = np.zeros((count * _BLOCK_OUTPUTS, inputs), np.float32)
+        padded[: self._outputs] = codes
+        self._blocks = np.ascontiguousarray(padded.reshape(count, _BLOCK_OUTPUTS, inputs).swapaxes(1, 2))
 
     def multiply(self, x: Planes) -> Floats:
         """[tokens, k] to [tokens, n]: the whole sums, times the output's scale, times the token's."""
-        if len(self._tiles) > 1:
-            outputs = self._multiply_tiles(x)
-        elif len(x.planes) == 1:
-            outputs = self._multiply_one(x.planes[0])
-        else:
-            outputs = _multiply(x, self._rows.T)
+        tokens = len(x.planes)
+        sums = self._sum(x.planes.reshape(2 * tokens, -1)).reshape(len(self._blocks), tokens, 2, _BLOCK_OUTPUTS)
+        by_token = np.empty((tokens, len(self._blocks), _BLOCK_OUTPUTS), np.float32)
+        np.multiply(sums[:, :, 0].swapaxes(0, 1), _PLANE_STEP, out=by_token)
+        by_token += sums[:, :, 1].swapaxes(0, 1)
+        outputs = by_token.reshape(tokens, -1)[:, : self._outputs]
         outputs *= self._scales
         outputs *= x.scale
         return outputs
 
-    def _multiply_one(self, planes: Floats) -> Floats:
-        """Block by block, so that the second plane finds the weights in the cache, or both are taken at once."""
-        if _prefers_matrices():
-            sums = self._blocks @ planes.T
-            high, low = sums[:, :, 0], sums[:, :, 1]
-        else:
-            sums = self._blocks[:, None] @ planes[None, :, :, None]
-            high, low = sums[:, 0, :, 0], sums[:, 1, :, 0]
-        joined = high * _PLANE_STEP
-        joined += low
-        return joined.reshape(1, -1)[:, : self.outputs]
+    def _sum(self, planes: Floats) -> Floats:
+        """[rows, k] to [blocks, rows, outputs of a block]."""
+        if len(self._tiles) > 1:
+            sums = np.zeros((len(self._blocks), len(planes), _BLOCK_OUTPUTS))
+            for part in self._tiles:
+                sums += planes[:, part] @ self._blocks[:, part]
+            return sums.astype(np.float32)
+        if len(planes) == 2 and not _prefers_matrices():
+            return _multiply_apart(planes, self._blocks)
+        return planes @ self._blocks
 
-    def _multiply_tiles(self, x: Planes) -> Floats:
-        flat = _flatten(x)
-        sums = np.zeros((len(flat), self.outputs))
-        for part in self._tiles:
-            sums += flat[:, part] @ self._rows[:, part].T
-        return _join(sums.astype(np.float32).reshape(*x.planes.shape[:-1], -1))
+
+def _multiply_apart(planes: Floats, blocks: Floats) -> Floats:
+    """Plane by plane of each block, of which the second finds the weights in the cache."""
+    return (planes[None, :, None] @ blocks[:, None])[:, :, 0]
 
 
 def _choose_tiles(codes: Floats) -> list[slice]:
@@ -190,19 +185,13 @@ def _choose_tiles(codes: Floats) -> list[slice]:
 
 @cache
 def _prefers_matrices() -> bool:
-    """Whether a product of two columns at once is faster here than two products of one: the sums are the same."""
-    weights, planes = np.ones((1, 512, 256), np.float32), np.ones((2, 256), np.float32)
-
-    def both() -> None:
-        weights @ planes.T
-
-    def each() -> None:
-        weights[:, None] @ planes[None, :, :, None]
-
-    return min(_time_ns(both) for _ in range(9)) <= min(_time_ns(each) for _ in range(9))
+    """Whether products of both planes at once are faster here than of one after the other: the sums are the same."""
+    blocks, planes = np.ones((16, 256, _BLOCK_OUTPUTS), np.float32), np.ones((2, 256), np.float32)
+    together = min(_time_ns(lambda: planes @ blocks) for _ in range(9))
+    return together <= min(_time_ns(lambda: _multiply_apart(planes, blocks)) for _ in range(9))
 
 
-def _time_ns(run: Callable[[], None]) -> int:
+def _time_ns(run: Callable[[], Floats]) -> int:
     began_ns = perf_counter_ns()
     run()
     return perf_counter_ns() - began_ns

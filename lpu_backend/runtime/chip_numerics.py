@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lpu_backend.arithmetic.functions import exp, rsqrt, tanh
+from lpu_backend.arithmetic.functions import exp_in_range, rsqrt_in_range, tanh_in_range
 from lpu_backend.arithmetic.planes import (
     Planes,
     PlaneWeights,
@@ -65,11 +65,11 @@ class ChipNumerics:
         squares *= split.scale
         squares *= np.float32(1.0 / rows.shape[1])
         squares += epsilon
-        return Planes(split.planes, split.scale * rsqrt(squares))
+        return Planes(split.planes, split.scale * rsqrt_in_range(squares))
 
     def activate(self, half_gate: Floats, up: Floats) -> Planes:
         """silu(g) = (g / 2) (1 + tanh(g / 2)), which cannot overflow and needs no division."""
-        activated = tanh(half_gate)
+        activated = tanh_in_range(half_gate)
         activated += _ONE
         activated *= half_gate
         activated *= up
@@ -96,8 +96,8 @@ class ChipNumerics:
             by_token = scores.reshape(len(scores), len(mask), -1, context_tokens)
             by_token += mask
         scores -= scores.max(axis=2, keepdims=True)
-        shares = exp(scores)
-        divisor = rsqrt(sum_counts(shares, self._share_steps))
+        shares = exp_in_range(scores)
+        divisor = rsqrt_in_range(sum_counts(shares, self._share_steps))
         shares *= cache.value_scales[layer, :, None, context]
         split = split_planes(shares)
         mixed = multiply_columns(split, cache.values[layer, :, context])
