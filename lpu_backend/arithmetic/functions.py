@@ -28,8 +28,8 @@ _QUARTERS_PER_UNIT = float.fromhex("0x1.45f306dc9c883p-1")
 _QUARTER_HIGH = float.fromhex("0x1.921fb54400000p+0")
 """pi / 2 to 33 bits: its products with fewer than 2^20 quarter turns are exact."""
 _QUARTER_LOW = float.fromhex("0x1.0b4611a626331p-34")
-_SINE = [(-1.0) ** k / factorial(2 * k + 1) for k in range(9)]
-_COSINE = [(-1.0) ** k / factorial(2 * k) for k in range(9)]
+_SINE = [(1 - k % 2 * 2) / factorial(2 * k + 1) for k in range(9)]
+_COSINE = [(1 - k % 2 * 2) / factorial(2 * k) for k in range(9)]
 """Taylor's series: within an eighth of a turn either side, the next term is below 2^-52."""
 
 

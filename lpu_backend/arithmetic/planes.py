@@ -6,10 +6,10 @@ long as no partial sum can pass 2^24 (2^53 in float64) no addition rounds, so no
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from time import perf_counter_ns
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,58 +20,51 @@ Floats = NDArray[np.float32]
 
 CODE_LIMIT = 127
 """Largest magnitude of a weight's code and of a plane."""
-_PLANE_STEP = np.float32(128.0)
 _EXACT_SUM = 2**24
 _EXACT_WIDTH = _EXACT_SUM // CODE_LIMIT**2
 """Inputs whose products' sum float32 holds, whatever codes and planes are: 1,040."""
-_LEAST_SCALE = np.float32(2.0**-60)
+_LEAST_MAGNITUDE = np.float32(2.0**-60)
 """Stands for a largest magnitude below it, zero for one: its reciprocal is still far from overflow."""
-_CODES_PER_SCALE = np.float32(1.0 / CODE_LIMIT)
-_STEPS_PER_SCALE = np.float32(1.0 / (128 * CODE_LIMIT))
+_SCALE_PER_MAGNITUDE = np.float32(1.0 / (128 * CODE_LIMIT))
+_ROUND_TO_128 = np.float32(1.5 * 2**30)
+"""Added and taken away again, it leaves the nearest multiple of 128, ties to even: fp32 has no finer ones up there."""
 _BLOCK_OUTPUTS = 32
 """So narrow a block of weights is read once, in order, by the product of one token's two planes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planes:
-    """Vectors [..., width] as `planes` [..., 2, width], high then low, and `scale` [..., 1]."""
+class Planes(NamedTuple):
+    """Vectors [..., width] as `planes` [..., 2, width], 128 high and then low, and `scale` [..., 1].
+
+    The chip's passes have high itself; times a power of two its sums are as exact, and need no step to join them. So
+    `planes[..., 0, :]` is also the int8 code of each element, 128-fold.
+    """
 
     planes: Floats
     scale: Floats
 
 
 def split_planes(x: Floats) -> Planes:
-    """Vectors [..., width] in steps of 1/16,256 of their largest magnitude: sequences of fp32 operations alone."""
-    largest, reciprocal = _measure(x)
-    reciprocal *= np.float32(CODE_LIMIT)
+    """Vectors [..., width] in steps of 1/16,256 of their largest magnitude, by fp32 operations of the VXM alone."""
+    scale: Floats = np.maximum.reduce(np.abs(x), axis=-1, keepdims=True, initial=_LEAST_MAGNITUDE)
+    scale *= _SCALE_PER_MAGNITUDE
+    steps_per_unit = rsqrt_in_range(scale)
+    steps_per_unit *= steps_per_unit
     planes = np.empty((*x.shape[:-1], 2, x.shape[-1]), np.float32)
     high, low = planes[..., 0, :], planes[..., 1, :]
-    np.multiply(x, reciprocal, out=low)
-    np.rint(low, out=high)
+    np.multiply(x, steps_per_unit, out=low)
+    np.add(low, _ROUND_TO_128, out=high)
+    high -= _ROUND_TO_128
     low -= high
-    low *= _PLANE_STEP
     np.rint(low, out=low)
-    largest *= _STEPS_PER_SCALE
-    return Planes(planes, largest)
-
-
-def quantise(x: Floats) -> tuple[Floats, Floats]:
-    """Vectors [..., width] as int8 codes (in floats) and scales [..., 1], their largest magnitude over 127."""
-    largest, reciprocal = _measure(x)
-    reciprocal *= np.float32(CODE_LIMIT)
-    codes = x * reciprocal
-    np.rint(codes, out=codes)
-    largest *= _CODES_PER_SCALE
-    return codes, largest
+    return Planes(planes, scale)
 
 
 def sum_squares(x: Planes) -> Floats:
-    """Sum of the squares of 128 high + low, [..., 1]: three whole sums, each rounded to fp32, then put together."""
+    """Sum of the squares of 128 high + low, [..., 1]: whole sums, each rounded to fp32, added in one order."""
     planes = x.planes if x.planes.shape[-1] <= _EXACT_WIDTH else x.planes.astype(np.float64)
     sums = (planes @ planes.swapaxes(-1, -2)).astype(np.float32, copy=False)
-    squares = sums[..., 0, :1] * np.float32(2**14)
-    squares += sums[..., 0, 1:] * np.float32(2**8)
-    squares += sums[..., 1, 1:]
+    by_plane = sums[..., 0] + sums[..., 1]
+    squares: Floats = by_plane[..., :1] + by_plane[..., 1:]
     return squares
 
 
@@ -84,24 +77,20 @@ def sum_counts(shares: Floats, steps: np.float32) -> Floats:
 
 
 def multiply_rows(x: Planes, codes: Floats) -> Floats:
-    """128 high + low times the rows of `codes`: [batch, m, width] by [batch, n, width] to [batch, m, n], unscaled."""
-    return _multiply(x, codes.swapaxes(-1, -2))
+    """Steps times the rows of `codes`, 128-fold: [batch, m, width] by [batch, n, width] to [batch, m, n], no scales."""
+    return _join(x, _flatten(x) @ codes.swapaxes(-1, -2))
 
 
 def multiply_columns(x: Planes, codes: Floats) -> Floats:
     """The same by columns of any number of rows: [batch, m, width] by [batch, width, n] to [batch, m, n]."""
     width = codes.shape[1]
     if width <= _EXACT_WIDTH:
-        return _multiply(x, codes)
+        return _join(x, _flatten(x) @ codes)
     sums = np.zeros((len(codes), 2 * x.planes.shape[1], codes.shape[2]))
     for start in range(0, width, _EXACT_WIDTH):
         part = slice(start, start + _EXACT_WIDTH)
         sums += _flatten(x)[..., part] @ codes[:, part]
-    return _join(sums.astype(np.float32).reshape(*x.planes.shape[:-1], -1))
-
-
-def _multiply(x: Planes, columns: Floats) -> Floats:
-    return _join((_flatten(x) @ columns).reshape(*x.planes.shape[:-1], -1))
+    return _join(x, sums.astype(np.float32))
 
 
 def _flatten(x: Planes) -> Floats:
@@ -109,20 +98,11 @@ def _flatten(x: Planes) -> Floats:
     return x.planes.reshape(*batch, rows * planes, width)
 
 
-def _join(sums: Floats) -> Floats:
-    """[..., 2, n] to [..., n]."""
-    joined = sums[..., 0, :] * _PLANE_STEP
-    joined += sums[..., 1, :]
+def _join(x: Planes, sums: Floats) -> Floats:
+    """[..., 2 m, n] to [..., m, n]."""
+    apart = sums.reshape(*x.planes.shape[:-1], -1)
+    joined: Floats = apart[..., 0, :] + apart[..., 1, :]
     return joined
-
-
-def _measure(x: Floats) -> tuple[Floats, Floats]:
-    """The largest magnitude of each vector, [..., 1], and its reciprocal as the chip has it: rsqrt, squared."""
-    largest: Floats = np.maximum.reduce(np.abs(x), axis=-1, keepdims=True)
-    np.maximum(largest, _LEAST_SCALE, out=largest)
-    reciprocal = rsqrt_in_range(largest)
-    reciprocal *= reciprocal
-    return largest, reciprocal
 
 
 class PlaneWeights:
@@ -130,9 +110,8 @@ class PlaneWeights:
 
     def __init__(self, rows: Floats) -> None:
         """`rows` [n, k]: the weights of output n; the largest of them gets the code 127 or -127."""
-        codes, scales = quantise(rows)
+        codes, self._scales = _quantise(rows)
         self._outputs, inputs = rows.shape
-        self._scales = np.ascontiguousarray(scales[:, 0])
         self._tiles = _choose_tiles(codes)
         count = -(-self._outputs // _BLOCK_OUTPUTS)
         padded = np.zeros((count * _BLOCK_OUTPUTS, inputs), np.float32)
@@ -143,10 +122,9 @@ class PlaneWeights:
         """[tokens, k] to [tokens, n]: the whole sums, times the output's scale, times the token's."""
         tokens = len(x.planes)
         sums = self._sum(x.planes.reshape(2 * tokens, -1)).reshape(len(self._blocks), tokens, 2, _BLOCK_OUTPUTS)
-        by_token = np.empty((tokens, len(self._blocks), _BLOCK_OUTPUTS), np.float32)
-        np.multiply(sums[:, :, 0].swapaxes(0, 1), _PLANE_STEP, out=by_token)
-        by_token += sums[:, :, 1].swapaxes(0, 1)
-        outputs = by_token.reshape(tokens, -1)[:, : self._outputs]
+        outputs = np.empty((tokens, len(self._blocks), _BLOCK_OUTPUTS), np.float32)
+        np.add(sums[:, :, 0].swapaxes(0, 1), sums[:, :, 1].swapaxes(0, 1), out=outputs)
+        outputs = outputs.reshape(tokens, -1)[:, : self._outputs]
         outputs *= self._scales
         outputs *= x.scale
         return outputs
@@ -160,12 +138,21 @@ class PlaneWeights:
             return sums.astype(np.float32)
         if len(planes) == 2 and not _prefers_matrices():
             return _multiply_apart(planes, self._blocks)
-        return planes @ self._blocks
+        together: Floats = planes @ self._blocks
+        return together
 
 
 def _multiply_apart(planes: Floats, blocks: Floats) -> Floats:
     """Plane by plane of each block, of which the second finds the weights in the cache."""
-    return (planes[None, :, None] @ blocks[:, None])[:, :, 0]
+    sums: Floats = planes[None, :, None] @ blocks[:, None]
+    return sums[:, :, 0]
+
+
+def _quantise(rows: Floats) -> tuple[Floats, Floats]:
+    """Codes [n, k] of magnitude 127 at most, and scales [n]."""
+    largest = np.abs(rows).max(axis=1, initial=_LEAST_MAGNITUDE)
+    scales = largest / np.float32(CODE_LIMIT)
+    return np.rint(rows / scales[:, None]), scales
 
 
 def _choose_tiles(codes: Floats) -> list[slice]:

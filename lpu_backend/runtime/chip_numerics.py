@@ -14,7 +14,6 @@ from lpu_backend.arithmetic.planes import (
     PlaneWeights,
     multiply_columns,
     multiply_rows,
-    quantise,
     split_planes,
     sum_counts,
     sum_squares,
@@ -54,9 +53,6 @@ class ChipNumerics:
     def make_linear(self, weight: Floats, bias: Floats | None) -> Linear:
         return ChipLinear(PlaneWeights(weight), bias)
 
-    def prepare(self, rows: Floats) -> Planes:
-        return split_planes(rows)
-
     def normalise(self, rows: Floats, epsilon: np.float32) -> Planes:
         """The norm's factor goes into the scale, so that the normalised rows themselves are never made."""
         split = split_planes(rows)
@@ -75,34 +71,51 @@ class ChipNumerics:
         activated *= up
         return split_planes(activated)
 
-    def store(self, cache: KvCache, layer: int, keys: Floats, values: Floats) -> None:
-        rows = slice(cache.length_tokens, cache.length_tokens + keys.shape[1])
-        for vectors, codes, scales in (
-            (keys, cache.keys, cache.key_scales),
-            (values, cache.values, cache.value_scales),
-        ):
-            codes[layer, :, rows], scales[layer, :, rows, None] = quantise(vectors)
-
-    def attend(
-        self, queries: Floats, cache: KvCache, layer: int, mask: Floats | None, *, context_tokens: int
-    ) -> Floats:
+    def attend(self, heads: Floats, cache: KvCache, layer: int, mask: Floats | None) -> Planes:
         """The values' scales go into the probabilities, whose sum divides at the end: a row at a time, and exact."""
-        context = slice(context_tokens)
-        split = split_planes(queries)
-        scores = multiply_rows(split, cache.keys[layer, :, context])
-        scores *= cache.key_scales[layer, :, None, context]
-        scores *= split.scale
+        tokens, _, head_dim = heads.shape
+        kv_heads = cache.kv_heads
+        split = split_planes(heads)
+        queries = _group_queries(split, kv_heads)
+        codes, scales = _store(split, cache, layer)
+
+        scores = multiply_rows(queries, codes[:kv_heads])
+        scores *= scales[:kv_heads]
+        scores *= queries.scale
         if mask is not None:
-            by_token = scores.reshape(len(scores), len(mask), -1, context_tokens)
+            by_token = scores.reshape(kv_heads, tokens, -1, mask.shape[2])
             by_token += mask
-        scores -= scores.max(axis=2, keepdims=True)
-        shares = exp_in_range(scores)
-        divisor = rsqrt_in_range(sum_counts(shares, self._share_steps))
-        shares *= cache.value_scales[layer, :, None, context]
+        shares, divisor = self._exponentiate(scores)
+        shares *= scales[kv_heads:]
         split = split_planes(shares)
-        mixed = multiply_columns(split, cache.values[layer, :, context])
-        divisor *= divisor
-        divisor *= self._share_steps
+        mixed = multiply_columns(split, codes[kv_heads:])
         divisor *= split.scale
         mixed *= divisor
-        return mixed
+        by_head = mixed.reshape(kv_heads, tokens, -1, head_dim).swapaxes(0, 1)
+        return split_planes(by_head.reshape(tokens, -1))
+
+    def _exponentiate(self, scores: Floats) -> tuple[Floats, Floats]:
+        """exp(score - the row's largest), and one over their sum."""
+        scores -= np.maximum.reduce(scores, axis=2, keepdims=True)
+        shares = exp_in_range(scores)
+        divisor = rsqrt_in_range(sum_counts(shares, self._share_steps))
+        divisor *= divisor
+        divisor *= self._share_steps
+        return shares, divisor
+
+
+def _group_queries(split: Planes, kv_heads: int) -> Planes:
+    """From [tokens, heads, ...] to [kv_heads, tokens x query heads that share one, ...]."""
+    tokens, _, planes, head_dim = split.planes.shape
+    grouped = split.planes[:, : -2 * kv_heads].reshape(tokens, kv_heads, -1, planes, head_dim).swapaxes(0, 1)
+    scale = split.scale[:, : -2 * kv_heads].reshape(tokens, kv_heads, -1, 1).swapaxes(0, 1)
+    return Planes(grouped.reshape(kv_heads, -1, planes, head_dim), scale.reshape(kv_heads, -1, 1))
+
+
+def _store(split: Planes, cache: KvCache, layer: int) -> tuple[Floats, Floats]:
+    """The tokens' keys and values become int8: their high planes. Returns all codes, scales as [..., 1, context]."""
+    context = cache.length_tokens + len(split.planes)
+    codes, scales = cache.vectors[layer, :, :context], cache.scales[layer, :, :context]
+    codes[:, cache.length_tokens :] = split.planes[:, -len(codes) :, 0].swapaxes(0, 1)
+    scales[:, cache.length_tokens :] = split.scale[:, -len(codes) :, 0].swapaxes(0, 1)
+    return codes, scales[:, None]

@@ -30,9 +30,6 @@ class FloatNumerics:
     def make_linear(self, weight: Floats, bias: Floats | None) -> Linear:
         return FloatLinear(np.ascontiguousarray(weight.T), bias)
 
-    def prepare(self, rows: Floats) -> Floats:
-        return rows
-
     def normalise(self, rows: Floats, epsilon: np.float32) -> Floats:
         mean_squares = np.vecdot(rows, rows)[:, None] * np.float32(1.0 / rows.shape[1])
         normalised: Floats = rows / np.sqrt(mean_squares + epsilon)
@@ -46,21 +43,22 @@ class FloatNumerics:
         activated *= up
         return activated
 
-    def store(self, cache: KvCache, layer: int, keys: Floats, values: Floats) -> None:
-        rows = slice(cache.length_tokens, cache.length_tokens + keys.shape[1])
-        cache.keys[layer, :, rows] = keys
-        cache.values[layer, :, rows] = values
+    def attend(self, heads: Floats, cache: KvCache, layer: int, mask: Floats | None) -> Floats:
+        tokens, _, head_dim = heads.shape
+        kv_heads = cache.kv_heads
+        context = cache.length_tokens + tokens
+        queries = heads[:, : -2 * kv_heads].reshape(tokens, kv_heads, -1, head_dim)
+        cache.vectors[layer, :, cache.length_tokens : context] = heads[:, -2 * kv_heads :].swapaxes(0, 1)
 
-    def attend(
-        self, queries: Floats, cache: KvCache, layer: int, mask: Floats | None, *, context_tokens: int
-    ) -> Floats:
-        scores: Floats = queries @ cache.keys[layer, :, :context_tokens].swapaxes(1, 2)
+        keys, values = cache.vectors[layer, :kv_heads, :context], cache.vectors[layer, kv_heads:, :context]
+        scores: Floats = queries.swapaxes(0, 1).reshape(kv_heads, -1, head_dim) @ keys.swapaxes(1, 2)
         if mask is not None:
-            by_token = scores.reshape(len(scores), len(mask), -1, scores.shape[2])
+            by_token = scores.reshape(kv_heads, tokens, -1, context)
             by_token += mask
         scores -= scores.max(axis=2, keepdims=True)
         np.exp(scores, out=scores)
         # Dividing after the product touches head_dim columns in place of the whole context.
-        mixed: Floats = scores @ cache.values[layer, :, :context_tokens]
+        mixed: Floats = scores @ values
         mixed /= scores.sum(axis=2, keepdims=True)
-        return mixed
+        by_head: Floats = mixed.reshape(kv_heads, tokens, -1, head_dim).swapaxes(0, 1)
+        return by_head.reshape(tokens, -1)

@@ -11,24 +11,22 @@ PAGE_TOKENS = 256
 class KvCache:
     """Grows in whole pages, at least doubling, so that copying stays a constant share of the work.
 
-    `keys` and `values` have shape [layers, kv_heads, capacity, head_dim]; `length_tokens` of the capacity are filled.
-    Under the chip's numerics they hold codes, and `key_scales` and `value_scales` [layers, kv_heads, capacity] what a
-    row's codes are multiplied by; under float32 the scales are not used. A token's rows depend on the tokens up to it
-    alone, so they serve every sequence that begins alike.
+    `vectors` is [layers, 2 x kv_heads, capacity, head_dim], keys and then values; `length_tokens` of the capacity are
+    filled. Under the chip's numerics it holds codes, and `scales` [layers, 2 x kv_heads, capacity] what those of a
+    token are multiplied by; under float32 the scales are not used. A token's rows depend on the tokens up to it alone,
+    so they serve every sequence that begins alike.
     """
 
     def __init__(self, config: ModelConfig) -> None:
-        self._shape = (config.num_hidden_layers, config.kv_heads)
-        self._head_dim = config.head_width
+        self.kv_heads = config.kv_heads
+        self._shape = (config.num_hidden_layers, 2 * config.kv_heads)
         self.length_tokens = 0
-        self.keys = self._allocate(PAGE_TOKENS, self._head_dim)
-        self.values = self._allocate(PAGE_TOKENS, self._head_dim)
-        self.key_scales = self._allocate(PAGE_TOKENS)
-        self.value_scales = self._allocate(PAGE_TOKENS)
+        self.vectors = self._allocate(PAGE_TOKENS, config.head_width)
+        self.scales = self._allocate(PAGE_TOKENS)
 
     @property
     def capacity_tokens(self) -> int:
-        return int(self.keys.shape[2])
+        return int(self.vectors.shape[2])
 
     def reserve(self, tokens: int) -> None:
         """Make room for this many more tokens."""
@@ -36,10 +34,8 @@ class KvCache:
         if needed_tokens <= self.capacity_tokens:
             return
         pages = -(-max(needed_tokens, 2 * self.capacity_tokens) // PAGE_TOKENS)
-        self.keys = self._grow(self.keys, pages * PAGE_TOKENS)
-        self.values = self._grow(self.values, pages * PAGE_TOKENS)
-        self.key_scales = self._grow(self.key_scales, pages * PAGE_TOKENS)
-        self.value_scales = self._grow(self.value_scales, pages * PAGE_TOKENS)
+        self.vectors = self._grow(self.vectors, pages * PAGE_TOKENS)
+        self.scales = self._grow(self.scales, pages * PAGE_TOKENS)
 
     def _grow(self, filled: NDArray[np.float32], capacity_tokens: int) -> NDArray[np.float32]:
         grown = self._allocate(capacity_tokens, *filled.shape[3:])

@@ -61,20 +61,10 @@ class LlamaModel:
         rotations: Floats,
         mask: Floats | None,
     ) -> Floats:
-        heads, kv_heads, head_dim = self.config.query_heads, self.config.kv_heads, self.config.head_width
-        qkv = layer.qkv(operand)
-        tokens, group = len(qkv), heads // kv_heads
-        by_head = qkv.reshape(tokens, heads + 2 * kv_heads, head_dim)
-        rotated = rotate(by_head[:, : heads + kv_heads], rotations)
-        keys, values = rotated[:, heads:], by_head[:, heads + kv_heads :]
-        self._numerics.store(cache, index, keys.swapaxes(0, 1), values.swapaxes(0, 1))
-
-        queries = rotated[:, :heads].reshape(tokens, kv_heads, group, head_dim)
-        by_kv_head = queries.swapaxes(0, 1).reshape(kv_heads, tokens * group, head_dim)
-        end = cache.length_tokens + tokens
-        mixed = self._numerics.attend(by_kv_head, cache, index, mask, context_tokens=end)
-        by_token = mixed.reshape(kv_heads, tokens, group, head_dim).swapaxes(0, 1)
-        return layer.attention_output(self._numerics.prepare(by_token.reshape(tokens, heads * head_dim)))
+        heads = layer.qkv(operand).reshape(len(rotations[0]), -1, self.config.head_width)
+        rotated = heads[:, : self.config.query_heads + self.config.kv_heads]
+        rotated[:] = rotate(rotated, rotations)
+        return layer.attention_output(self._numerics.attend(heads, cache, index, mask))
 
     def _apply_mlp(self, layer: LayerWeights, operand: Operand) -> Floats:
         gate_up = layer.gate_up(operand)

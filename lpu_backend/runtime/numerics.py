@@ -1,4 +1,4 @@
-"""What a forward pass asks of its arithmetic. Serving has the chip's; tests and evaluation compare it with float32's."""
+"""What a forward pass asks of its arithmetic: the chip's in serving; in tests and evaluation also float32."""
 
 from typing import Any, Protocol
 
@@ -9,7 +9,7 @@ from lpu_backend.runtime.kv_cache import KvCache
 
 Floats = NDArray[np.float32]
 Operand = Any
-"""Rows as a Linear of the same arithmetic takes them: made by `normalise` or `prepare`, looked into by nobody else."""
+"""Rows as a Linear of the same arithmetic takes them: nobody else looks into them."""
 
 
 class Linear(Protocol):
@@ -29,23 +29,15 @@ class Numerics(Protocol):
     def make_linear(self, weight: Floats, bias: Floats | None) -> Linear:
         """From a weight [outputs, inputs] and a bias [outputs]."""
 
-    def prepare(self, rows: Floats) -> Operand:
-        """Rows [tokens, inputs] for a Linear."""
-
     def normalise(self, rows: Floats, epsilon: np.float32) -> Operand:
         """RMSNorm without its weights, which the following matrix holds."""
 
     def activate(self, half_gate: Floats, up: Floats) -> Operand:
         """silu(2 half_gate) * up, both [tokens, inner]."""
 
-    def store(self, cache: KvCache, layer: int, keys: Floats, values: Floats) -> None:
-        """Put those of the tokens after the cache's, both [kv_heads, tokens, head_dim], into its rows."""
+    def attend(self, heads: Floats, cache: KvCache, layer: int, mask: Floats | None) -> Operand:
+        """Put the tokens' keys and values into the cache, after its tokens; softmax attention over all of them.
 
-    def attend(
-        self, queries: Floats, cache: KvCache, layer: int, mask: Floats | None, *, context_tokens: int
-    ) -> Floats:
-        """Softmax attention over the first rows of the cache.
-
-        Queries [kv_heads, tokens x group, head_dim], scaled, to the same shape; the mask is added to the scores, as
-        [tokens, 1, context].
+        `heads` [tokens, query_heads + 2 x kv_heads, head_dim]: queries, scaled, then keys, then values. The mask
+        [tokens, 1, context] is added to the scores. The result, [tokens, query_heads x head_dim], is prepared.
         """
