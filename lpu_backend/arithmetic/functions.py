@@ -15,15 +15,19 @@ from numpy.typing import NDArray
 _STEPS_BITS = 7
 _STEPS = 1 << _STEPS_BITS
 """Exponents are split at multiples of ln(2) / 128."""
-_STEPS_PER_UNIT = float.fromhex("0x1.71547652b82fep+7")
-_STEP_HIGH = float.fromhex("0x1.62e42fefa0000p-8")
+# Constants are arrays of one number, which numpy takes faster than numbers.
+_STEPS_PER_UNIT = np.array(float.fromhex("0x1.71547652b82fep+7"))
+_STEP_HIGH = np.array(float.fromhex("0x1.62e42fefa0000p-8"))
 """ln(2) / 128 to 37 bits: its products with fewer than 2^16 steps are exact."""
-_STEP_LOW = float.fromhex("0x1.cf79abc9e3b3ap-47")
-_STEP_SHIFT = 52 - _STEPS_BITS
+_STEP_LOW = np.array(float.fromhex("0x1.cf79abc9e3b3ap-47"))
+_LAST_TERM, *_TERMS = (np.array(1 / count) for count in (120, 24, 6, 2, 1))
+_INDEX_MASK = np.array(_STEPS - 1)
+_STEP_SHIFT = np.array(52 - _STEPS_BITS)
 """From a number of steps to the exponent of a float64."""
 _EXP_BOUND = np.float32(200.0)
-_LEAST_EXPONENT = -_EXP_BOUND
-_MOST_TANH = np.float32(20.0)
+_LEAST_EXPONENT = np.array(-200.0)
+_MOST_TANH = np.array(20.0)
+_ONE, _TWO = np.array(1.0), np.array(2.0)
 _QUARTERS_PER_UNIT = float.fromhex("0x1.45f306dc9c883p-1")
 _QUARTER_HIGH = float.fromhex("0x1.921fb54400000p+0")
 """pi / 2 to 33 bits: its products with fewer than 2^20 quarter turns are exact."""
@@ -56,7 +60,8 @@ def rsqrt(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def exp_in_range(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """`exp` of what is at most 88."""
-    power, rest = _split_exp(np.maximum(x, _LEAST_EXPONENT, dtype=np.float64))
+    wide = x.astype(np.float64)
+    power, rest = _split_exp(np.maximum(wide, _LEAST_EXPONENT, out=wide))
     rest *= power
     rest += power
     return rest.astype(np.float32)
@@ -64,21 +69,24 @@ def exp_in_range(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def tanh_in_range(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """`tanh` of numbers."""
-    wide = np.minimum(np.abs(x), _MOST_TANH, dtype=np.float64)
+    wide = np.abs(x).astype(np.float64)
+    np.minimum(wide, _MOST_TANH, out=wide)
     wide += wide
     power, rest = _split_exp(wide)
     rest *= power
-    power -= 1.0
+    power -= _ONE
     rest += power  # e - 1: where x is small, power is 1 and nothing cancels
-    np.add(rest, 2.0, out=power)
+    np.add(rest, _TWO, out=power)
     rest /= power
-    return np.copysign(rest, x).astype(np.float32)
+    tangent = rest.astype(np.float32)
+    return np.copysign(tangent, x, out=tangent)
 
 
 def rsqrt_in_range(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """`rsqrt` of what is above zero."""
-    root = np.sqrt(x, dtype=np.float64)
-    return np.divide(1.0, root, out=root).astype(np.float32)
+    root = x.astype(np.float64)
+    np.sqrt(root, out=root)
+    return np.divide(_ONE, root, out=root).astype(np.float32)
 
 
 def cos_sin(angles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -106,17 +114,21 @@ def _sum_series(coefficients: list[float], x: NDArray[np.float64]) -> NDArray[np
 
 def _split_exp(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(power, rest) with e to the x = power (1 + rest): power is 2^(n/128), |rest| below 0.0028. |x| up to 200."""
-    steps = np.rint(x * _STEPS_PER_UNIT)
-    low = (x - steps * _STEP_HIGH) - steps * _STEP_LOW
-    rest = low * (1 / 120)  # the series of e^low - 1, whose next term is below 2^-52 of the sum
-    for coefficient in (1 / 24, 1 / 6, 1 / 2, 1.0):
+    steps = x * _STEPS_PER_UNIT
+    np.rint(steps, out=steps)
+    count = steps.astype(np.int64)
+    low = x - steps * _STEP_HIGH
+    steps *= _STEP_LOW
+    low -= steps
+    rest = low * _LAST_TERM  # the series of e^low - 1, whose next term is below 2^-52 of the sum
+    for coefficient in _TERMS:
         rest += coefficient
         rest *= low
-    count = steps.astype(np.int64)
-    index = count & (_STEPS - 1)
+    index = count & _INDEX_MASK
     rest += _POWER_TAILS[index]
-    bits = _POWER_BITS[index] + (count << _STEP_SHIFT)
-    return bits.view(np.float64), rest
+    count <<= _STEP_SHIFT
+    count += _POWER_BITS[index]
+    return count.view(np.float64), rest
 
 
 def _take_root(j: int) -> int:

@@ -25,8 +25,8 @@ _EXACT_WIDTH = _EXACT_SUM // CODE_LIMIT**2
 """Inputs whose products' sum float32 holds, whatever codes and planes are: 1,040."""
 _LEAST_MAGNITUDE = np.float32(2.0**-60)
 """Stands for a largest magnitude below it, zero for one: its reciprocal is still far from overflow."""
-_SCALE_PER_MAGNITUDE = np.float32(1.0 / (128 * CODE_LIMIT))
-_ROUND_TO_128 = np.float32(1.5 * 2**30)
+_SCALE_PER_MAGNITUDE = np.array(1.0 / (128 * CODE_LIMIT), np.float32)
+_ROUND_TO_128 = np.array(1.5 * 2**30, np.float32)
 """Added and taken away again, it leaves the nearest multiple of 128, ties to even: fp32 has no finer ones up there."""
 _BLOCK_OUTPUTS = 32
 """So narrow a block of weights is read once, in order, by the product of one token's two planes."""
@@ -45,7 +45,8 @@ class Planes(NamedTuple):
 
 def split_planes(x: Floats) -> Planes:
     """Vectors [..., width] in steps of 1/16,256 of their largest magnitude, by fp32 operations of the VXM alone."""
-    scale: Floats = np.maximum.reduce(np.abs(x), axis=-1, keepdims=True, initial=_LEAST_MAGNITUDE)
+    # By position: dtype and out are none, keepdims is true, and the result is at least the last.
+    scale: Floats = np.maximum.reduce(np.abs(x), -1, None, None, True, _LEAST_MAGNITUDE)
     scale *= _SCALE_PER_MAGNITUDE
     steps_per_unit = rsqrt_in_range(scale)
     steps_per_unit *= steps_per_unit
@@ -68,11 +69,11 @@ def sum_squares(x: Planes) -> Floats:
     return squares
 
 
-def sum_counts(shares: Floats, steps: np.float32) -> Floats:
+def sum_counts(shares: Floats, steps: Floats) -> Floats:
     """Sum over the last axis, kept, of numbers in 0 to 1 in whole `steps`: exact, then rounded to fp32."""
     counts = shares * steps
     np.rint(counts, out=counts)
-    total: Floats = np.add.reduce(counts, axis=-1, keepdims=True, dtype=np.float64).astype(np.float32)
+    total: Floats = np.add.reduce(counts, -1, np.float64, None, True).astype(np.float32)
     return total
 
 
@@ -122,8 +123,8 @@ class PlaneWeights:
         """[tokens, k] to [tokens, n]: the whole sums, times the output's scale, times the token's."""
         tokens = len(x.planes)
         sums = self._sum(x.planes.reshape(2 * tokens, -1)).reshape(len(self._blocks), tokens, 2, _BLOCK_OUTPUTS)
-        outputs = np.empty((tokens, len(self._blocks), _BLOCK_OUTPUTS), np.float32)
-        np.add(sums[:, :, 0].swapaxes(0, 1), sums[:, :, 1].swapaxes(0, 1), out=outputs)
+        by_token = sums.swapaxes(0, 1)
+        outputs = np.add(by_token[:, :, 0], by_token[:, :, 1], order="C")
         outputs = outputs.reshape(tokens, -1)[:, : self._outputs]
         outputs *= self._scales
         outputs *= x.scale

@@ -21,7 +21,7 @@ from lpu_backend.arithmetic.planes import (
 from lpu_backend.runtime.kv_cache import KvCache
 from lpu_backend.runtime.numerics import Floats, Linear
 
-_ONE = np.float32(1.0)
+_ONE = np.array(1.0, np.float32)
 _MOST_COUNT_BITS = 24
 _SUM_BITS = 31
 
@@ -48,7 +48,7 @@ class ChipNumerics:
     def __init__(self, context_window_tokens: int) -> None:
         """Probabilities are counted in steps so fine that a full context's sum still fits int32."""
         bits = min(_MOST_COUNT_BITS, _SUM_BITS - context_window_tokens.bit_length())
-        self._share_steps = np.float32(2.0**bits)
+        self._share_steps = np.array(2.0**bits, np.float32)
 
     def make_linear(self, weight: Floats, bias: Floats | None) -> Linear:
         return ChipLinear(PlaneWeights(weight), bias)
@@ -96,7 +96,7 @@ class ChipNumerics:
 
     def _exponentiate(self, scores: Floats) -> tuple[Floats, Floats]:
         """exp(score - the row's largest), and one over their sum."""
-        scores -= np.maximum.reduce(scores, axis=2, keepdims=True)
+        scores -= np.maximum.reduce(scores, 2, None, None, True)
         shares = exp_in_range(scores)
         divisor = rsqrt_in_range(sum_counts(shares, self._share_steps))
         divisor *= divisor
