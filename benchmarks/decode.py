@@ -1,9 +1,9 @@
-"""Decode rate of the runtime beside transformers on torch, where it is installed: same random weights, same run.
+"""Decode rate of the runtime, in both of its numerics, beside transformers on torch, where it is installed.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/decode.py [--shape S|M] [--repeats N]
 
-One stream, 128 greedy tokens after a prompt of 16; the best of the repeats of each, and their ratio. Rates differ
-between machines and hours: only the ratio of one run is worth comparing.
+Same random weights, same run. One stream, 128 greedy tokens after a prompt of 16; the best of the repeats of each, and
+their ratio. Rates differ between machines and hours: only the ratio of one run is worth comparing.
 """
 
 import argparse
