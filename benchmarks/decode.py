@@ -1,9 +1,9 @@
-"""Decode rate of the runtime beside transformers on torch, where it is installed: same random weights, same run.
+"""Decode rate of the runtime, in both of its numerics, beside transformers on torch, where it is installed.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/decode.py [--shape S|M] [--repeats N]
 
-One stream, 128 greedy tokens after a prompt of 16; the best of the repeats of each, and their ratio. Rates differ
-between machines and hours: only the ratio of one run is worth comparing.
+Same random weights, same run. One stream, 128 greedy tokens after a prompt of 16; the best of the repeats of each, and
+their ratio. Rates differ between machines and hours: only the ratio of one run is worth comparing.
 """
 
 import argparse
@@ -23,11 +23,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from safetensors.numpy import save_file
 
 from lpu_backend.config import read_model_config
-from lpu_backend.kv_cache import KvCache
-from lpu_backend.llama import LlamaModel
+from lpu_backend.runtime.chip_numerics import ChipNumerics
+from lpu_backend.runtime.float_numerics import FloatNumerics
+from lpu_backend.runtime.kv_cache import KvCache
+from lpu_backend.runtime.llama import LlamaModel
+from lpu_backend.runtime.numerics import Numerics
 from lpu_backend.tensors import list_expected_shapes, list_weight_files, read_tensors
-from lpu_backend.weights import arrange_weights
 
+CONTEXT_TOKENS = 2_048
 PROMPT_TOKENS = 16
 COMPLETION_TOKENS = 128
 
@@ -53,7 +56,12 @@ SHAPES: dict[str, dict[str, int]] = {
 
 def write_random_checkpoint(folder: Path, shape: dict[str, int]) -> None:
     """config.json and float32 weights of this shape, untied, from a fixed seed."""
-    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "max_position_embeddings": 2_048, **shape}
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "max_position_embeddings": CONTEXT_TOKENS,
+        **shape,
+    }
     (folder / "config.json").write_text(json.dumps(config))
     random = np.random.default_rng(0)
     tensors = {
@@ -63,10 +71,11 @@ def write_random_checkpoint(folder: Path, shape: dict[str, int]) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def prepare_runtime(folder: Path) -> Callable[[], float]:
+def prepare_runtime(folder: Path, numerics: Numerics) -> Callable[[], float]:
     """A function that decodes once and returns tokens/s."""
     config = read_model_config(folder)
-    model = LlamaModel(config, arrange_weights(config, read_tensors(list_weight_files(folder), hashlib.sha256())))
+    tensors = read_tensors(list_weight_files(folder), hashlib.sha256())
+    model = LlamaModel(config, tensors, numerics)
 
     def decode() -> float:
         cache = KvCache(config)
@@ -104,7 +113,10 @@ def measure(shape: str, repeats: int) -> dict[str, float]:
     """Best tokens/s of each runtime; the repeats take turns, so that a change of the machine's speed meets both."""
     with tempfile.TemporaryDirectory() as folder:
         write_random_checkpoint(Path(folder), SHAPES[shape])
-        runtimes = {"lpu_backend": prepare_runtime(Path(folder))}
+        runtimes = {
+            "lpu_backend": prepare_runtime(Path(folder), ChipNumerics(CONTEXT_TOKENS)),
+            "lpu_backend in float32": prepare_runtime(Path(folder), FloatNumerics()),
+        }
         if importlib.util.find_spec("torch") and importlib.util.find_spec("transformers"):
             runtimes["transformers + torch"] = prepare_transformers(Path(folder))
         rates = [{name: decode() for name, decode in runtimes.items()} for _ in range(repeats)]

@@ -10,15 +10,16 @@ import msgspec
 from lpu_backend.chip import GROQCHIP1, ChipSpec
 from lpu_backend.config import CONFIG_FILE, GENERATION_CONFIG_FILE, read_end_of_turn_ids, read_model_config
 from lpu_backend.exceptions import PromptError
-from lpu_backend.kv_cache import KvCache
-from lpu_backend.llama import LlamaModel
-from lpu_backend.sampling import sample_token
+from lpu_backend.runtime.chip_numerics import ChipNumerics
+from lpu_backend.runtime.kv_cache import KvCache
+from lpu_backend.runtime.llama import LlamaModel
+from lpu_backend.runtime.numerics import Numerics
+from lpu_backend.runtime.sampling import sample_token
 from lpu_backend.tensors import check_weight_files, list_weight_files, read_tensors
 from lpu_backend.text_release import TextRelease
 from lpu_backend.timing import ModelShape, TimingModel, estimate_time, shape_of
 from lpu_backend.tokenizer import TOKENIZER_FILE, CheckpointTokenizer, make_tokenizer
 from lpu_backend.types import EmulatedTime, FinishReason, SamplingParams, Step, require_room_for_one_token
-from lpu_backend.weights import arrange_weights
 
 
 @dataclass(frozen=True)
@@ -95,22 +96,29 @@ class CheckpointModel:
         return Step(index=index, token_id=token_id, text=text, finish_reason=finish_reason)
 
 
-def read_model(folder: Path) -> CheckpointModel:
-    """Load a checkpoint folder: all of it is checked before the weights are read. Raises CheckpointError."""
+def read_model(folder: Path, numerics: Numerics | None = None) -> CheckpointModel:
+    """Load a checkpoint folder: all of it is checked before the weights are read. Raises CheckpointError.
+
+    Served in the chip's numerics; others are for comparison.
+    """
     config = read_model_config(folder)
     tokenizer = make_tokenizer(folder, config)
     end_of_turn_ids = read_end_of_turn_ids(folder, config)
     files = list_weight_files(folder)
     check_weight_files(files, config)
 
-    hasher = _start_program_hash(folder, tokenizer, GROQCHIP1)
-    llama = LlamaModel(config, arrange_weights(config, read_tensors(files, hasher)))
+    numerics = numerics or ChipNumerics(config.max_position_embeddings)
+    hasher = _start_program_hash(folder, tokenizer, GROQCHIP1, numerics)
+    llama = LlamaModel(config, read_tensors(files, hasher), numerics)
     return CheckpointModel(llama, tokenizer, end_of_turn_ids, Program(hasher.hexdigest(), shape_of(config)))
 
 
-def _start_program_hash(folder: Path, tokenizer: CheckpointTokenizer, chip: ChipSpec) -> "hashlib._Hash":
+def _start_program_hash(
+    folder: Path, tokenizer: CheckpointTokenizer, chip: ChipSpec, numerics: Numerics
+) -> "hashlib._Hash":
     """Hash of all but the weights, each part preceded by its length, so that no two sets of parts read alike."""
     parts = [msgspec.json.encode(asdict(chip), order="deterministic"), tokenizer.template.source.encode()]
+    parts.append(numerics.name.encode())
     for name in (CONFIG_FILE, GENERATION_CONFIG_FILE, TOKENIZER_FILE):
         path = folder / name
         parts.append(path.read_bytes() if path.is_file() else b"")

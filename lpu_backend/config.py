@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from lpu_backend.exceptions import CheckpointError
-from lpu_backend.rope import RopeConfig
+from lpu_backend.runtime.rope import RopeConfig
 
 CONFIG_FILE = "config.json"
 GENERATION_CONFIG_FILE = "generation_config.json"

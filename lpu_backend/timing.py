@@ -9,6 +9,9 @@ The formula, all in whole cycles and bytes, for int8 weights and fp16 keys and v
   head    = the same for the output matrix, for one token
   answer  = one pass over the prompt + one pass per further token + keys and values read by the latter
 
+The runtime's own numerics (ADR 0006) have int8 keys and values and two passes of each activation; a schedule compiled
+for them will say what that takes.
+
 It is coarse by intent. Where the true time is known (see the two overheads) it is within some tens of percent.
 """
 

@@ -1,12 +1,13 @@
-"""TanH, Exp and RSqrt of fp32: fixed sequences of IEEE 754 operations, so that no host's library has a say.
+"""TanH, Exp, RSqrt, cosine and sine: fixed sequences of IEEE 754 operations, so that no host's library has a say.
 
 Each works in float64, with additions, multiplications, divisions and square roots, which IEEE 754 rounds correctly,
 and rounds once to fp32 at the end, into subnormals too. No step may be fused with another; numpy fuses none.
 Compared with 64-bit significands on every fp32 argument whose result is not plain, all three are correctly rounded.
-That is assumed of the chip: nothing is published on how it computes these functions, or how well.
+That is assumed of the chip: nothing is published on how it computes these functions, or how well. Cosine and sine are
+no instructions of it; they fill tables, which are loaded as weights are.
 """
 
-from math import isqrt
+from math import factorial, isqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,56 +15,120 @@ from numpy.typing import NDArray
 _STEPS_BITS = 7
 _STEPS = 1 << _STEPS_BITS
 """Exponents are split at multiples of ln(2) / 128."""
-_STEPS_PER_UNIT = float.fromhex("0x1.71547652b82fep+7")
-_STEP_HIGH = float.fromhex("0x1.62e42fefa0000p-8")
+# Constants are arrays of one number, which numpy takes faster than numbers.
+_STEPS_PER_UNIT = np.array(float.fromhex("0x1.71547652b82fep+7"))
+_STEP_HIGH = np.array(float.fromhex("0x1.62e42fefa0000p-8"))
 """ln(2) / 128 to 37 bits: its products with fewer than 2^16 steps are exact."""
-_STEP_LOW = float.fromhex("0x1.cf79abc9e3b3ap-47")
-_STEP_SHIFT = 52 - _STEPS_BITS
+_STEP_LOW = np.array(float.fromhex("0x1.cf79abc9e3b3ap-47"))
+_LAST_TERM, *_TERMS = (np.array(1 / count) for count in (120, 24, 6, 2, 1))
+_INDEX_MASK = np.array(_STEPS - 1)
+_STEP_SHIFT = np.array(52 - _STEPS_BITS)
 """From a number of steps to the exponent of a float64."""
-_EXP_BOUND = 200.0
-_TANH_BOUND = 20.0
+_EXP_BOUND = np.float32(200.0)
+_LEAST_EXPONENT = np.array(-200.0)
+_MOST_TANH = np.array(20.0)
+_ONE, _TWO = np.array(1.0), np.array(2.0)
+_QUARTERS_PER_UNIT = float.fromhex("0x1.45f306dc9c883p-1")
+_QUARTER_HIGH = float.fromhex("0x1.921fb54400000p+0")
+"""pi / 2 to 33 bits: its products with fewer than 2^20 quarter turns are exact."""
+_QUARTER_LOW = float.fromhex("0x1.0b4611a626331p-34")
+_SINE = [(1 - k % 2 * 2) / factorial(2 * k + 1) for k in range(9)]
+_COSINE = [(1 - k % 2 * 2) / factorial(2 * k) for k in range(9)]
+"""Taylor's series: within an eighth of a turn either side, the next term is below 2^-52."""
 
 
 def exp(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """e to the x, any shape. exp(-inf) is +0, exp(inf) and what is past fp32 are inf, NaN stays NaN."""
     with np.errstate(all="ignore"):
-        power, rest = _split_exp(np.minimum(np.maximum(x.astype(np.float64), -_EXP_BOUND), _EXP_BOUND))
-        rest *= power
-        rest += power
-        return rest.astype(np.float32)
+        return exp_in_range(np.minimum(x, _EXP_BOUND))
 
 
 def tanh(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Hyperbolic tangent, any shape, as (e - 1) / (e + 1) with e of 2 |x|. tanh(-0) is -0, tanh(inf) 1."""
     with np.errstate(all="ignore"):
-        wide = np.minimum(np.abs(x).astype(np.float64), _TANH_BOUND)
-        wide += wide
-        power, rest = _split_exp(wide)
-        rest *= power
-        rest += power - 1.0  # e - 1: where x is small, power is 1 and nothing cancels
-        rest /= rest + 2.0
-        return np.copysign(rest, x).astype(np.float32)
+        return tanh_in_range(x)
 
 
 def rsqrt(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 / sqrt(x), any shape. rsqrt(+0) is inf, rsqrt(-0) -inf, rsqrt(inf) +0; below zero it is NaN."""
     with np.errstate(all="ignore"):
-        return np.divide(1.0, np.sqrt(x.astype(np.float64))).astype(np.float32)
+        return rsqrt_in_range(x)
+
+
+# The same without silencing warnings, which takes as long as some operations, for arguments that give none.
+
+
+def exp_in_range(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`exp` of what is at most 88."""
+    wide = x.astype(np.float64)
+    power, rest = _split_exp(np.maximum(wide, _LEAST_EXPONENT, out=wide))
+    rest *= power
+    rest += power
+    return rest.astype(np.float32)
+
+
+def tanh_in_range(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`tanh` of numbers."""
+    wide = np.abs(x).astype(np.float64)
+    np.minimum(wide, _MOST_TANH, out=wide)
+    wide += wide
+    power, rest = _split_exp(wide)
+    rest *= power
+    power -= _ONE
+    rest += power  # e - 1: where x is small, power is 1 and nothing cancels
+    np.add(rest, _TWO, out=power)
+    rest /= power
+    tangent = rest.astype(np.float32)
+    return np.copysign(tangent, x, out=tangent)
+
+
+def rsqrt_in_range(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`rsqrt` of what is above zero."""
+    root = x.astype(np.float64)
+    np.sqrt(root, out=root)
+    return np.divide(_ONE, root, out=root).astype(np.float32)
+
+
+def cos_sin(angles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cosine and sine of angles in radians, any shape, magnitudes up to 10^6."""
+    wide = angles.astype(np.float64)
+    quarters = np.rint(wide * _QUARTERS_PER_UNIT)
+    rest = (wide - quarters * _QUARTER_HIGH) - quarters * _QUARTER_LOW
+    square = rest * rest
+    cosine, sine = _sum_series(_COSINE, square), rest * _sum_series(_SINE, square)
+    quadrant = quarters.astype(np.int64) & 3
+    is_odd = (quadrant & 1) == 1
+    even, odd = np.where(is_odd, sine, cosine), np.where(is_odd, cosine, sine)
+    even[(quadrant == 1) | (quadrant == 2)] *= -1.0
+    odd[quadrant >= 2] *= -1.0
+    return even.astype(np.float32), odd.astype(np.float32)
+
+
+def _sum_series(coefficients: list[float], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    total = np.full_like(x, coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        total *= x
+        total += coefficient
+    return total
 
 
 def _split_exp(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(power, rest) with e to the x = power (1 + rest): power is 2^(n/128), |rest| below 0.0028. |x| up to 200."""
-    steps = np.rint(x * _STEPS_PER_UNIT)
-    low = (x - steps * _STEP_HIGH) - steps * _STEP_LOW
-    rest = low * (1 / 120)  # the series of e^low - 1, whose next term is below 2^-52 of the sum
-    for coefficient in (1 / 24, 1 / 6, 1 / 2, 1.0):
+    steps = x * _STEPS_PER_UNIT
+    np.rint(steps, out=steps)
+    count = steps.astype(np.int64)
+    low = x - steps * _STEP_HIGH
+    steps *= _STEP_LOW
+    low -= steps
+    rest = low * _LAST_TERM  # the series of e^low - 1, whose next term is below 2^-52 of the sum
+    for coefficient in _TERMS:
         rest += coefficient
         rest *= low
-    count = steps.astype(np.int64)
-    index = count & (_STEPS - 1)
+    index = count & _INDEX_MASK
     rest += _POWER_TAILS[index]
-    bits = _POWER_BITS[index] + (count << _STEP_SHIFT)
-    return bits.view(np.float64), rest
+    count <<= _STEP_SHIFT
+    count += _POWER_BITS[index]
+    return count.view(np.float64), rest
 
 
 def _take_root(j: int) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lpu_backend import SamplingParams, SamplingParamsError
-from lpu_backend.sampling import draw_uniform, sample_token
+from lpu_backend.runtime.sampling import draw_uniform, sample_token
 
 DRAWS = [0.011546754286331562, 0.21185954403345741, 0.3035680343067586]
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lpu_backend.checkpoint_model import CheckpointModel, read_model
-from lpu_backend.kv_cache import KvCache
+from lpu_backend.runtime.float_numerics import FloatNumerics
+from lpu_backend.runtime.kv_cache import KvCache
 from tests.lpu_backend.tiny_checkpoint import VOCABULARY_TOKENS, WriteCheckpoint
 
 torch = pytest.importorskip("torch", reason="torch, the reference, is in requirements-training.txt")
@@ -69,7 +70,7 @@ def test_logits_and_64_greedy_tokens_agree_with_transformers(
     changes: dict[str, Any], write_checkpoint: WriteCheckpoint
 ) -> None:
     folder = write_checkpoint(**changes)
-    model, reference = read_model(folder), load_reference(folder)
+    model, reference = read_model(folder, FloatNumerics()), load_reference(folder)
 
     for tokens in (1, 17, 200):
         ids, cache = prompt_of(tokens), KvCache(model.llama.config)

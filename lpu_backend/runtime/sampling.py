@@ -1,8 +1,12 @@
-"""Choosing a token from logits, reproducibly: the draw is a function of seed and position alone."""
+"""Choosing a token from logits, reproducibly: the draw is a function of seed and position alone.
+
+Weights are fp32 numbers, added up in float64 in order of their ids or ranks, so no host adds them otherwise.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lpu_backend.arithmetic.functions import exp_in_range
 from lpu_backend.types import SamplingParams
 
 SEED_MASK = 2**64 - 1
@@ -12,11 +16,11 @@ def sample_token(logits: NDArray[np.float32], params: SamplingParams, position: 
     """One token id from logits of shape [vocabulary]; `position` is the token's place in the whole sequence."""
     if params.temperature == 0.0:
         return int(np.argmax(logits))
-    weights = logits.astype(np.float64)
-    weights -= weights.max()
+    exponents = logits.astype(np.float64)
+    exponents -= exponents.max()
     with np.errstate(over="ignore"):  # a tiny temperature sends all but the best to -inf, as it should
-        weights /= params.temperature
-    np.exp(weights, out=weights)
+        exponents /= params.temperature
+        weights = exp_in_range(exponents.astype(np.float32)).astype(np.float64)
     draw = draw_uniform(params.seed, position)
     if params.top_p == 1.0:
         return _pick(weights, draw)
@@ -32,7 +36,7 @@ def draw_uniform(seed: int, position: int) -> float:
 
 def _list_nucleus(weights: NDArray[np.float64], top_p: float) -> NDArray[np.intp]:
     """Ids of the smallest set of most likely tokens that reaches top_p, likeliest first, lower ids first on a tie."""
-    total = float(weights.sum())
+    total = float(np.cumsum(weights)[-1])
     # All tokens below this bound weigh less than 1 - top_p together, so none is in the nucleus: fewer to sort. The
     # bound is halved to stay clear of rounding.
     bound = 0.5 * (1.0 - top_p) * total / len(weights)

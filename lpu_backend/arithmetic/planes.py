@@ -1,0 +1,185 @@
+"""Sums of products that are exact whatever the order: int8 weights by activations of two int8 planes.
+
+An activation vector x is `scale` (128 high + low), high and low whole numbers that int8 holds: two passes of the MXM,
+whose int32 sums are then put together as fp32. Here the sums are BLAS products of floats that hold whole numbers: as
+long as no partial sum can pass 2^24 (2^53 in float64) no addition rounds, so no library's order of additions is seen.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from time import perf_counter_ns
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpu_backend.arithmetic.functions import rsqrt_in_range
+
+Floats = NDArray[np.float32]
+
+CODE_LIMIT = 127
+"""Largest magnitude of a weight's code and of a plane."""
+_EXACT_SUM = 2**24
+_EXACT_WIDTH = _EXACT_SUM // CODE_LIMIT**2
+"""Inputs whose products' sum float32 holds, whatever codes and planes are: 1,040."""
+_LEAST_MAGNITUDE = np.float32(2.0**-60)
+"""Stands for a largest magnitude below it, zero for one: its reciprocal is still far from overflow."""
+_SCALE_PER_MAGNITUDE = np.array(1.0 / (128 * CODE_LIMIT), np.float32)
+_ROUND_TO_128 = np.array(1.5 * 2**30, np.float32)
+"""Added and taken away again, it leaves the nearest multiple of 128, ties to even: fp32 has no finer ones up there."""
+_BLOCK_OUTPUTS = 32
+"""So narrow a block of weights is read once, in order, by the product of one token's two planes."""
+
+
+class Planes(NamedTuple):
+    """Vectors [..., width] as `planes` [..., 2, width], 128 high and then low, and `scale` [..., 1].
+
+    The chip's passes have high itself; times a power of two its sums are as exact, and need no step to join them. So
+    `planes[..., 0, :]` is also the int8 code of each element, 128-fold.
+    """
+
+    planes: Floats
+    scale: Floats
+
+
+def split_planes(x: Floats) -> Planes:
+    """Vectors [..., width] in steps of 1/16,256 of their largest magnitude, by fp32 operations of the VXM alone."""
+    # By position: dtype and out are none, keepdims is true, and the result is at least the last.
+    scale: Floats = np.maximum.reduce(np.abs(x), -1, None, None, True, _LEAST_MAGNITUDE)
+    scale *= _SCALE_PER_MAGNITUDE
+    steps_per_unit = rsqrt_in_range(scale)
+    steps_per_unit *= steps_per_unit
+    planes = np.empty((*x.shape[:-1], 2, x.shape[-1]), np.float32)
+    high, low = planes[..., 0, :], planes[..., 1, :]
+    np.multiply(x, steps_per_unit, out=low)
+    np.add(low, _ROUND_TO_128, out=high)
+    high -= _ROUND_TO_128
+    low -= high
+    np.rint(low, out=low)
+    return Planes(planes, scale)
+
+
+def sum_squares(x: Planes) -> Floats:
+    """Sum of the squares of 128 high + low, [..., 1]: whole sums, each rounded to fp32, added in one order."""
+    planes = x.planes if x.planes.shape[-1] <= _EXACT_WIDTH else x.planes.astype(np.float64)
+    sums = (planes @ planes.swapaxes(-1, -2)).astype(np.float32, copy=False)
+    by_plane = sums[..., 0] + sums[..., 1]
+    squares: Floats = by_plane[..., :1] + by_plane[..., 1:]
+    return squares
+
+
+def sum_counts(shares: Floats, steps: Floats) -> Floats:
+    """Sum over the last axis, kept, of numbers in 0 to 1 in whole `steps`: exact, then rounded to fp32."""
+    counts = shares * steps
+    np.rint(counts, out=counts)
+    total: Floats = np.add.reduce(counts, -1, np.float64, None, True).astype(np.float32)
+    return total
+
+
+def multiply_rows(x: Planes, codes: Floats) -> Floats:
+    """Steps times the rows of `codes`, 128-fold: [batch, m, width] by [batch, n, width] to [batch, m, n], no scales."""
+    return _join(x, _flatten(x) @ codes.swapaxes(-1, -2))
+
+
+def multiply_columns(x: Planes, codes: Floats) -> Floats:
+    """The same by columns of any number of rows: [batch, m, width] by [batch, width, n] to [batch, m, n]."""
+    width = codes.shape[1]
+    if width <= _EXACT_WIDTH:
+        return _join(x, _flatten(x) @ codes)
+    sums = np.zeros((len(codes), 2 * x.planes.shape[1], codes.shape[2]))
+    for start in range(0, width, _EXACT_WIDTH):
+        part = slice(start, start + _EXACT_WIDTH)
+        sums += _flatten(x)[..., part] @ codes[:, part]
+    return _join(x, sums.astype(np.float32))
+
+
+def _flatten(x: Planes) -> Floats:
+    *batch, rows, planes, width = x.planes.shape
+    return x.planes.reshape(*batch, rows * planes, width)
+
+
+def _join(x: Planes, sums: Floats) -> Floats:
+    """[..., 2 m, n] to [..., m, n]."""
+    apart = sums.reshape(*x.planes.shape[:-1], -1)
+    joined: Floats = apart[..., 0, :] + apart[..., 1, :]
+    return joined
+
+
+class PlaneWeights:
+    """int8 weights of n outputs and k inputs with a scale each output: the Linear of two planes."""
+
+    def __init__(self, rows: Floats) -> None:
+        """`rows` [n, k]: the weights of output n; the largest of them gets the code 127 or -127."""
+        codes, self._scales = _quantise(rows)
+        self._outputs, inputs = rows.shape
+        self._tiles = _choose_tiles(codes)
+        count = -(-self._outputs // _BLOCK_OUTPUTS)
+        padded = np.zeros((count * _BLOCK_OUTPUTS, inputs), np.float32)
+        padded[: self._outputs] = codes
+        self._blocks = np.ascontiguousarray(padded.reshape(count, _BLOCK_OUTPUTS, inputs).swapaxes(1, 2))
+
+    def multiply(self, x: Planes) -> Floats:
+        """[tokens, k] to [tokens, n]: the whole sums, times the output's scale, times the token's."""
+        tokens = len(x.planes)
+        sums = self._sum(x.planes.reshape(2 * tokens, -1)).reshape(len(self._blocks), tokens, 2, _BLOCK_OUTPUTS)
+        by_token = sums.swapaxes(0, 1)
+        outputs = np.add(by_token[:, :, 0], by_token[:, :, 1], order="C")
+        outputs = outputs.reshape(tokens, -1)[:, : self._outputs]
+        outputs *= self._scales
+        outputs *= x.scale
+        return outputs
+
+    def _sum(self, planes: Floats) -> Floats:
+        """[rows, k] to [blocks, rows, outputs of a block]."""
+        if len(self._tiles) > 1:
+            sums = np.zeros((len(self._blocks), len(planes), _BLOCK_OUTPUTS))
+            for part in self._tiles:
+                sums += planes[:, part] @ self._blocks[:, part]
+            return sums.astype(np.float32)
+        if len(planes) == 2 and not _prefers_matrices():
+            return _multiply_apart(planes, self._blocks)
+        together: Floats = planes @ self._blocks
+        return together
+
+
+def _multiply_apart(planes: Floats, blocks: Floats) -> Floats:
+    """Plane by plane of each block, of which the second finds the weights in the cache."""
+    sums: Floats = planes[None, :, None] @ blocks[:, None]
+    return sums[:, :, 0]
+
+
+def _quantise(rows: Floats) -> tuple[Floats, Floats]:
+    """Codes [n, k] of magnitude 127 at most, and scales [n]."""
+    largest = np.abs(rows).max(axis=1, initial=_LEAST_MAGNITUDE)
+    scales = largest / np.float32(CODE_LIMIT)
+    return np.rint(rows / scales[:, None]), scales
+
+
+def _choose_tiles(codes: Floats) -> list[slice]:
+    """The fewest equal parts of the inputs within which no sum of |code| x 127 passes what float32 holds."""
+    inputs = codes.shape[1]
+    magnitudes = np.abs(codes)
+    for count in range(1, inputs + 1):
+        bounds = [index * inputs // count for index in range(count + 1)]
+        tiles = [slice(start, end) for start, end in pairwise(bounds)]
+        if all(
+            np.add.reduce(magnitudes[:, part], axis=1, dtype=np.float64).max() * CODE_LIMIT <= _EXACT_SUM
+            for part in tiles
+        ):
+            return tiles
+    raise AssertionError("a tile of one input is always exact")
+
+
+@cache
+def _prefers_matrices() -> bool:
+    """Whether products of both planes at once are faster here than of one after the other: the sums are the same."""
+    blocks, planes = np.ones((16, 256, _BLOCK_OUTPUTS), np.float32), np.ones((2, 256), np.float32)
+    together = min(_time_ns(lambda: planes @ blocks) for _ in range(9))
+    return together <= min(_time_ns(lambda: _multiply_apart(planes, blocks)) for _ in range(9))
+
+
+def _time_ns(run: Callable[[], Floats]) -> int:
+    began_ns = perf_counter_ns()
+    run()
+    return perf_counter_ns() - began_ns

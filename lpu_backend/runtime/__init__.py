@@ -1,0 +1,1 @@
+"""The serving runtime: the Llama forward pass, its numerics, the caches, and the choice of tokens."""
