@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch", reason="torch, the reference, is in require
 transformers = pytest.importorskip(
     "transformers", reason="transformers, the reference, is in requirements-training.txt"
 )
+torch.set_num_threads(1)  # models so small only wait for a second thread
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
