@@ -5,7 +5,7 @@ from typing import Literal
 
 from lpu_backend.isa.instructions import Accumulate, ActivationBuffer, InstallWeights, LoadWeights, Repeat
 from lpu_backend.isa.operands import DataType, Direction, Stream
-from tests.lpu_backend.random_chains import FLOOR, SMALL, Chain, draw_delay
+from tests.lpu_backend.random_chains import FLOOR, SMALL, Chain, draw_delay, draw_repeat
 
 
 def multiply_matrix(rng: Random) -> Chain:
@@ -32,8 +32,15 @@ def multiply_matrix(rng: Random) -> Chain:
 
 
 def multiply_vectors(chain: Chain, side: Direction, plane: int, dtype: DataType, sampled: int) -> None:
-    """One product after the other, added up in one accumulator."""
+    """One product after the other, added up in one accumulator, or repeated with an accumulator each."""
     slot = chain.rng.randrange(3)
+    chain.repeat = draw_repeat(chain.rng, SMALL.timing(f"ABC.{dtype.value}").interval)
+    if chain.repeat:
+        multiply_vector(chain, f"MXM_{side}{plane}", dtype, sampled, ("new", slot))
+        sampled += chain.repeat.count * chain.repeat.distance + 2
+        chain.repeat = None
+        multiply_vector(chain, f"MXM_{side}{plane}", dtype, sampled, ("add", slot + chain.rng.randrange(2)))
+        return
     for time in range(chain.rng.randint(1, 3)):
         multiply_vector(chain, f"MXM_{side}{plane}", dtype, sampled, ("add" if time else "new", slot))
         sampled += SMALL.timing(f"ABC.{dtype.value}").interval + draw_delay(chain.rng)
@@ -46,7 +53,7 @@ def crowd_planes(chain: Chain, side: Direction, planes: list[int], sampled: int)
         plane = rng.choice(planes)
         is_inner_of_two = planes == [0, 1] and plane == 0
         dtype = DataType.FP16 if is_inner_of_two and rng.random() < 0.5 else DataType.INT8
-        mode: Literal["new", "add"] = "add" if rng.random() > 0.8 else "new"
+        mode: Literal["new", "add"] = "add" if rng.random() > 0.6 else "new"
         multiply_vector(chain, f"MXM_{side}{plane}", dtype, sampled + rng.randrange(6), (mode, rng.randrange(2)))
 
 
@@ -62,6 +69,7 @@ def multiply_vector(
     chain.add(f"{name}_ABC", sampled - timing.skew, ActivationBuffer(dtype, x))
     to = chain.stream(inward, count=4) if chain.rng.random() < 0.7 else None
     due = sampled - timing.skew + timing.func
-    chain.add(f"{name}_ACC", due, Accumulate(*accumulator, to))
+    if (f"{name}_ACC", due) not in chain.list_used():  # two products may be due at once, which is a hazard
+        chain.add(f"{name}_ACC", due, Accumulate(*accumulator, to, abs(chain.step_field())))
     if to is not None:
         chain.write_some(to, 4, position, due + SMALL.timing("ACC").func)

@@ -62,7 +62,7 @@ def is_same_refusal(machine: Outcome, naive: Outcome) -> bool:
 
 
 @given(random_programs())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_the_machine_does_what_the_naive_machine_does(case: RandomProgram) -> None:
     machine, naive = run_machine(case), run_naive(case)
     if naive.kinds:
@@ -73,7 +73,7 @@ def test_the_machine_does_what_the_naive_machine_does(case: RandomProgram) -> No
 
 
 @given(random_programs())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_the_checker_accepts_what_the_machine_runs(case: RandomProgram) -> None:
     """And tells its cycles. Where addresses depend on data it may also refuse what would have gone well."""
     checked, machine = check(case), run_machine(case)
@@ -87,6 +87,6 @@ def test_the_checker_accepts_what_the_machine_runs(case: RandomProgram) -> None:
 
 
 @given(random_programs())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_program_does_the_same_twice(case: RandomProgram) -> None:
     assert run_machine(case) == run_machine(case)
