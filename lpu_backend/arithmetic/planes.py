@@ -45,8 +45,7 @@ class Planes(NamedTuple):
 
 def split_planes(x: Floats) -> Planes:
     """Vectors [..., width] in steps of 1/16,256 of their largest magnitude, by fp32 operations of the VXM alone."""
-    # By position: dtype and out are none, keepdims is true, and the result is at least the last.
-    scale: Floats = np.maximum.reduce(np.abs(x), -1, None, None, True, _LEAST_MAGNITUDE)
+    scale: Floats = np.maximum.reduce(np.abs(x), axis=-1, keepdims=True, initial=_LEAST_MAGNITUDE)
     scale *= _SCALE_PER_MAGNITUDE
     steps_per_unit = rsqrt_in_range(scale)
     steps_per_unit *= steps_per_unit
@@ -73,7 +72,7 @@ def sum_counts(shares: Floats, steps: Floats) -> Floats:
     """Sum over the last axis, kept, of numbers in 0 to 1 in whole `steps`: exact, then rounded to fp32."""
     counts = shares * steps
     np.rint(counts, out=counts)
-    total: Floats = np.add.reduce(counts, -1, np.float64, None, True).astype(np.float32)
+    total: Floats = np.add.reduce(counts, axis=-1, keepdims=True, dtype=np.float64).astype(np.float32)
     return total
 
 

@@ -96,7 +96,7 @@ class ChipNumerics:
 
     def _exponentiate(self, scores: Floats) -> tuple[Floats, Floats]:
         """exp(score - the row's largest), and one over their sum."""
-        scores -= np.maximum.reduce(scores, 2, None, None, True)
+        scores -= np.maximum.reduce(scores, axis=2, keepdims=True)
         shares = exp_in_range(scores)
         divisor = rsqrt_in_range(sum_counts(shares, self._share_steps))
         divisor *= divisor

@@ -10,8 +10,9 @@ from lpu_backend.runtime.numerics import Floats, Numerics, Operand
 from lpu_backend.runtime.rope import RotationTable, rotate
 from lpu_backend.runtime.weights import LayerWeights, Tensors, arrange_weights
 
-# Bounds the memory of the attention scores: heads x 512 x context floats, in two planes.
-PREFILL_CHUNK_TOKENS = 512
+# Bounds the memory of the attention scores (heads x 128 x context floats, in two planes) and the half of them that is
+# masked; each pass reads all weights once.
+PREFILL_CHUNK_TOKENS = 128
 
 
 class LlamaModel:
