@@ -70,7 +70,8 @@ class Notify:
 class Config:
     """ICU. Power only the southernmost `superlanes` tiles for this queue's further instructions.
 
-    The others drive zeros, count as zero in a sum, and keep what their memory holds.
+    The others drive zeros, count as zero in a sum (to an ACC their part of the product is zero), and keep what their
+    memory holds.
     """
 
     mnemonic: ClassVar[str] = "Config"

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lpu_backend.arithmetic import ecc
 from lpu_backend.assembly import format_instruction
-from lpu_backend.chip import ChipSpec, plan_floor
+from lpu_backend.chip import OPERATION_TIMINGS, ChipSpec, plan_floor
 from lpu_backend.hazards import Hazard, HazardError, HazardKind
 from lpu_backend.isa.operands import DataType, Stream
 from lpu_backend.machine.alu import AluRegister
@@ -29,7 +29,8 @@ class ChipState:
         self.at_end_of_cycle = at_end_of_cycle
         self.index = index
         self.plan = plan_floor(spec)
-        self.streams = StreamRegisters(self.plan.width)
+        ahead_cycles = max(timing.func for timing in OPERATION_TIMINGS.values())
+        self.streams = StreamRegisters(self.plan.width, ahead_cycles)
         self.slices: dict[str, Slice] = {}
         self.planes = {name: Plane(spec) for name in self.plan.positions if name.startswith("MXM")}
         self.alus = [AluRegister() for _ in range(spec.vxm_alus_per_lane)]

@@ -19,7 +19,7 @@ def load_weights(chip: ChipState, issue: Issue, instruction: LoadWeights, cycle:
     count = chip.spec.mxm_load_streams
     if not 0 <= instruction.row <= chip.spec.lanes - count:
         detail = f"the buffer has rows 0 to {chip.spec.lanes - 1}"
-        raise chip.refuse(HazardKind.WEIGHTS, issue, cycle, detail)
+        raise chip.refuse(HazardKind.BAD_INSTRUCTION, issue, issue.cycle, detail)
     buffer = _plane(chip, issue).buffer
     for place, vector in enumerate(chip.sample_group(issue, instruction.stream, count, cycle)):
         buffer[instruction.row + place] = chip.powered(issue, vector.data).view(np.uint8)
@@ -56,12 +56,12 @@ def multiply(chip: ChipState, issue: Issue, instruction: ActivationBuffer, cycle
 def accumulate(chip: ChipState, issue: Issue, instruction: Accumulate, cycle: int) -> None:
     """A product into an accumulator, and the accumulator onto four streams."""
     plane, slots = _plane(chip, issue), chip.spec.mxm_accumulators
+    if not 0 <= instruction.slot < slots:
+        raise chip.refuse(HazardKind.BAD_INSTRUCTION, issue, cycle, f"accumulators are 0 to {slots - 1}")
     product = plane.products.pop(cycle, None)
     if product is None:
         raise chip.refuse(HazardKind.PRODUCT, issue, cycle, "no product is due in this cycle")
-    if not 0 <= instruction.slot < slots:
-        raise chip.refuse(HazardKind.ACCUMULATOR, issue, cycle, f"accumulators are 0 to {slots - 1}")
-    elements = product.elements
+    elements = chip.powered(issue, product.elements)
     if instruction.mode == "add":
         held = _held(chip, issue, plane, product, instruction.slot, cycle)
         elements = pointwise.apply_binary("Add", product.dtype, held, elements)

@@ -21,11 +21,13 @@ class Drive(NamedTuple):
 
 
 class StreamRegisters:
-    """All streams of one chip. `width` is the number of positions from edge to edge."""
+    """All streams of one chip: `width` positions from edge to edge, driven at most `ahead_cycles` ahead of time."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, ahead_cycles: int) -> None:
         self._width = width
-        self._kept_lines = 6 * width
+        # A vector may still be asked for until it leaves the edge; one width more lets a refusal name what has passed.
+        self._kept_cycles = 2 * width + ahead_cycles
+        self._kept_lines = 2 * (self._kept_cycles + width)
         self._lines: dict[Stream, dict[int, list[Drive]]] = {}
 
     def drive(self, stream: Stream, position: int, cycle: int, vector: Vector, producer: Issue) -> Issue | None:
@@ -77,8 +79,7 @@ class StreamRegisters:
         return f"{stream} has passed: {producer} was here {-late_cycles} cycles earlier"
 
     def _forget(self, lines: dict[int, list[Drive]], cycle: int) -> None:
-        # What is driven lies some tens of cycles ahead of what is sampled, so nothing can ask for these any more.
-        oldest = cycle - 3 * self._width
+        oldest = cycle - self._kept_cycles
         for line in [line for line in lines if line < oldest]:
             del lines[line]
 

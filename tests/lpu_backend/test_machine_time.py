@@ -3,9 +3,19 @@
 import numpy as np
 import pytest
 
+from lpu_backend.assembly import AssemblyError
+from lpu_backend.chip import plan_floor
 from lpu_backend.hazards import HazardError, HazardKind
+from lpu_backend.isa.instructions import Read
+from lpu_backend.isa.operands import Stream
 from lpu_backend.machine import Dispatch
+from lpu_backend.machine.issue import Issue
+from lpu_backend.machine.streams import StreamRegisters
+from lpu_backend.machine.vectors import Vector
 from tests.lpu_backend.small_chip import LANES, SMALL_CHIP, count_lanes, run_text
+
+E0 = Stream("E", 0)
+ISSUE = Issue(plan_floor(SMALL_CHIP).queues["MEM_W0"], Read(0, E0), 0, SMALL_CHIP.tiles)
 
 COPY = """
 .input x int8[1, 32] MEM_W3 0x0
@@ -189,3 +199,70 @@ def test_a_queue_that_runs_dry_while_it_fetches_is_refused() -> None:
     with pytest.raises(HazardError) as caught:
         run_text(FETCH.replace("{wait}", "2"), {"x": count_lanes()})
     assert (caught.value.hazard.kind, caught.value.hazard.cycle) == (HazardKind.QUEUE_UNDERFLOW, 8)
+
+
+ACCUMULATE = """
+.input x int8[1, 32] MEM_W0 0x2
+.constant low int8[16, 32] MEM_W0..MEM_W3 MEM_E0..MEM_E3 0x0 = 1 ...
+.constant high int8[16, 32] MEM_W0..MEM_W3 MEM_E0..MEM_E3 0x20 = 1 ...
+.output y int32[1, 32] MEM_W3..MEM_W0 0x10
+.for i = 0 to 3                          ; 16 rows are at MXM_W0 at 20, the others at 21
+queue MEM_W{i}
+@{10 + i} Read 0x0, W{i} step 1 | Read 0x20, W{i + 4} step 1
+    Repeat 1, 1
+queue MEM_E{i}
+@{8 - i} Read 0x0, W{i + 8} step 1 | Read 0x20, W{i + 12} step 1
+    Repeat 1, 1
+.end
+queue MEM_W0
+@14 Read 0x2, W0                         ; x is at MXM_W0 at 24, and again at 26
+@16 Read 0x2, W0
+queue MXM_W0_WEIGHTS
+@19 LW W0, 0 step 16
+    Repeat {loads}, 1
+@22 IW 32
+queue MXM_W0_ABC
+@23 ABC.int8 W0
+@25 ABC.int8 W0
+queue MXM_W0_ACC
+@54 Config 1
+    ACC.new 0 -> -
+    Config 2
+    ACC.add {slot} -> E0                     ; E0 is at MEM_W3 at 61
+.for i = 0 to 3
+queue MEM_W{3 - i}
+@{61 + i} Write 0x10, E{i}
+.end
+"""
+
+
+def accumulate(loads: int = 1, slot: int = 0) -> np.ndarray:
+    text = ACCUMULATE.replace("{loads}", str(loads)).replace("{slot}", str(slot))
+    return run_text(text, {"x": count_lanes()}).outputs["y"]
+
+
+def test_a_product_counts_as_zero_in_tiles_that_its_acc_has_powered_down() -> None:
+    total = sum(range(LANES))
+    np.testing.assert_array_equal(accumulate(), [[2 * total] * 16 + [total] * 16])
+
+
+def test_rows_and_slots_past_the_last_are_no_instructions() -> None:
+    with pytest.raises(HazardError) as caught:
+        accumulate(loads=2)
+    assert (caught.value.hazard.kind, caught.value.hazard.cycle) == (HazardKind.BAD_INSTRUCTION, 21)
+    with pytest.raises(AssemblyError, match="slot is 0 to 63"):
+        accumulate(slot=64)
+
+
+def test_no_vector_in_flight_is_forgotten_however_narrow_the_chip() -> None:
+    for width in range(7, 20):
+        for ahead_cycles in (0, 34):
+            registers = StreamRegisters(width, ahead_cycles)
+            for cycle in range(1_000):
+                for place in (0, 2, width - 1):
+                    vector = Vector(np.full(1, cycle % 256, np.uint8))
+                    assert registers.drive(E0, place, cycle + ahead_cycles, vector, ISSUE) is None
+                if cycle > ahead_cycles + width:
+                    seen = registers.sample(E0, width - 2, cycle)
+                    assert seen is not None
+                    assert seen.data[0] == (cycle - ahead_cycles - (width - 4)) % 256
