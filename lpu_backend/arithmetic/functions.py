@@ -111,7 +111,8 @@ def rsqrt_in_range(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """`rsqrt` of what is above zero."""
     root = x.astype(np.float64)
     np.sqrt(root, out=root)
-    return np.divide(_ONE, root, out=root).astype(np.float32)
+    np.divide(_ONE, root, out=root)
+    return root.astype(np.float32)
 
 
 def cos_sin(angles: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
