@@ -32,7 +32,7 @@ def queue_of(text: str, name: str = "MEM_W0", chip: int = 0) -> tuple[isa.Instru
 
 
 @given(encodable_instructions)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_every_instruction_reads_back_from_its_text(instruction: isa.Instruction) -> None:
     assert parse_instruction(format_instruction(instruction)) == instruction
 
@@ -129,7 +129,7 @@ def test_a_float_immediate_prints_as_its_shortest_number_and_an_odd_nan_as_its_b
 
 
 @given(st.integers(0, (1 << 32) - 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_every_float_immediate_reads_back_to_its_bits(bits: int) -> None:
     instruction = isa.Unary("Copy", DataType.FP32, Immediate(bits), None)
     assert parse_instruction(format_instruction(instruction)) == instruction

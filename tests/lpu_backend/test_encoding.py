@@ -15,7 +15,7 @@ E0, W31 = Stream("E", 0), Stream("W", 31)
 
 
 @given(encodable_instructions)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_every_instruction_reads_back_from_its_word(instruction: isa.Instruction) -> None:
     word = encode(instruction)
     assert len(word) == 16
