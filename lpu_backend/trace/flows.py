@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
 
+from lpu_backend.checker.accesses import StreamUse, stream_uses
 from lpu_backend.chip import ChipSpec
 from lpu_backend.isa.operands import Direction
 from lpu_backend.machine import Dispatch
-from lpu_backend.trace.traffic import Transfer, list_traffic
 
 _Lane = tuple[int, Direction, int, int]  # chip, direction, stream, and the diagonal on which the vector moves
 
@@ -35,11 +35,11 @@ class Flows:
 
     def add(self, dispatch: Dispatch) -> None:
         """Note the streams that a dispatched instruction samples and drives."""
-        traffic = list_traffic(dispatch.instruction, self._chip)
-        for transfer in traffic.samples:
-            self._note(self._samples, dispatch, transfer)
-        for transfer in traffic.drives:
-            self._note(self._drives, dispatch, transfer)
+        uses = stream_uses(dispatch.instruction, self._chip)
+        for use in uses.samples:
+            self._note(self._samples, dispatch, use)
+        for use in uses.drives:
+            self._note(self._drives, dispatch, use)
 
     def list_bands(self, chip: int) -> list[Band]:
         """The vectors of one chip; those of neighbouring cycles that go the same way are one band."""
@@ -51,11 +51,11 @@ class Flows:
                     ways[lane[1], position, end, driven_cycle] += 1
         return list(_join_cycles(chip, ways))
 
-    def _note(self, lanes: defaultdict[_Lane, set[int]], dispatch: Dispatch, transfer: Transfer) -> None:
-        cycle, position = dispatch.cycle + transfer.delay_cycles, dispatch.queue.position
-        direction = transfer.stream.direction
+    def _note(self, lanes: defaultdict[_Lane, set[int]], dispatch: Dispatch, use: StreamUse) -> None:
+        cycle, position = dispatch.cycle + use.delay, dispatch.queue.position
+        direction = use.stream.direction
         diagonal = cycle - position if direction == "E" else cycle + position
-        for stream in range(transfer.stream.index, transfer.stream.index + transfer.streams):
+        for stream in range(use.stream.index, use.stream.index + use.width):
             lanes[dispatch.chip, direction, stream, diagonal].add(position)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lpu_backend.__main__ import main
 from lpu_backend.assembly import assemble
+from lpu_backend.checker.accesses import stream_uses
 from lpu_backend.chip import GROQCHIP1, plan_floor
 from lpu_backend.isa.instructions import (
     ActivationBuffer,
@@ -32,7 +33,6 @@ from lpu_backend.machine import Dispatch, run_program
 from lpu_backend.trace import Occupancy, PerfettoTrace, draw_occupancy
 from lpu_backend.trace.flows import Flows
 from lpu_backend.trace.occupancy import MAX_COLUMNS
-from lpu_backend.trace.traffic import list_traffic
 
 FLOOR = plan_floor(GROQCHIP1)
 E0, E1, W0 = Stream("E", 0), Stream("E", 1), Stream("W", 0)
@@ -178,7 +178,7 @@ def test_a_vector_that_nobody_samples_is_not_drawn() -> None:
 def test_traffic_is_what_an_instruction_samples_and_drives(
     instruction: Instruction, samples: list[Any], drives: list[Any]
 ) -> None:
-    assert list_traffic(instruction, GROQCHIP1) == (tuple(samples), tuple(drives))
+    assert stream_uses(instruction, GROQCHIP1) == (tuple(samples), tuple(drives))
 
 
 @settings(max_examples=40, deadline=None)
