@@ -83,7 +83,6 @@ class Assembler:
             regions=tuple(self._regions),
             texts=tuple(self._texts),
             links=tuple(self._links),
-            chip_name=self._chip.name,
         )
 
     def _close(self) -> None:

@@ -1,7 +1,7 @@
 """A program: what every queue of every chip does, where its tensors lie, and which links join the chips."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -74,7 +74,6 @@ class Program:
     regions: tuple[Region, ...] = ()
     texts: tuple[Text, ...] = ()
     links: tuple[Link, ...] = ()
-    chip_name: str = field(default="groqchip1")
 
     @property
     def chips(self) -> int:

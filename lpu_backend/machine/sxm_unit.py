@@ -32,7 +32,7 @@ def permute(chip: ChipState, issue: Issue, instruction: Permute, cycle: int) -> 
     """Any bijection of the lanes."""
     vector = chip.sample(issue, instruction.source, cycle)
     lane_map = chip.sample_elements(issue, instruction.map_stream, DataType.UINT16, cycle).view(np.uint16)
-    if not np.array_equal(np.sort(lane_map), np.arange(chip.spec.lanes)):
+    if not lanes.is_bijection(lane_map):
         detail = f"{instruction.map_stream} does not name each of the {chip.spec.lanes} lanes once"
         raise chip.refuse(HazardKind.PERMUTATION, issue, cycle, detail)
     _finish(chip, issue, instruction.destination, [lanes.permute(vector.data, lane_map)])

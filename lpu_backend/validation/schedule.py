@@ -46,7 +46,7 @@ class Schedule:
             {queue: _fill_queue(cycles, first_cycle, repeats) for queue, cycles in placed.items()}
             for placed in self._placed
         )
-        return Program(name, queues, tuple(regions), links=tuple(links), chip_name=self._chip.name)
+        return Program(name, queues, tuple(regions), links=tuple(links))
 
 
 def _pair(first: Instruction, second: Instruction) -> MemPair:

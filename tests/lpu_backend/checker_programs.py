@@ -59,7 +59,7 @@ def program(
 ) -> Program:
     """A program for one chip for each map of queues."""
     chips = tuple({name: tuple(queue) for name, queue in of_chip.items()} for of_chip in queues)
-    return Program("test", chips, tuple(regions), tuple(texts), tuple(links), chip_name=SMALL.name)
+    return Program("test", chips, tuple(regions), tuple(texts), tuple(links))
 
 
 def find(checked: Program, chip: ChipSpec = SMALL) -> Found:

@@ -125,7 +125,7 @@ def lay_out(steps: Iterable[Step], start: int = 0, before: tuple[Instruction, ..
 
 
 def make_program(queues: Mapping[str, tuple[Instruction, ...]], chip: ChipSpec = SMALL) -> Program:
-    return Program("random", (dict(queues),), REGIONS, chip_name=chip.name)
+    return Program("random", (dict(queues),), REGIONS)
 
 
 class Schedule:

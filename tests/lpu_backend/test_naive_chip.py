@@ -380,7 +380,7 @@ def test_a_chip_too_tall_for_d_func_is_noticed() -> None:
     }
     program = make_program(queues)
     with pytest.raises(AssertionError, match="d_func is too short"):
-        run_naively(type(program)("tall", program.queues, chip_name="tall"), {}, tall)
+        run_naively(type(program)("tall", program.queues), {}, tall)
 
 
 def test_the_earliest_hazard_of_the_southernmost_tile_comes_first() -> None:
