@@ -44,7 +44,7 @@ def stream_uses(instruction: isa.Instruction, chip: ChipSpec) -> StreamUses:
         return StreamUses(tuple(StreamUse(instruction.stream, 1, delay) for delay in delays), ())
     samples: dict[StreamUse, None] = {}  # a Binary may name one group twice
     drives: list[StreamUse] = []
-    for field, stream, width in list_stream_groups(instruction):
+    for field, stream, width in list_stream_groups(instruction, chip):
         if not _is_driven(instruction, field):
             samples[StreamUse(stream, width, timing.skew)] = None
         elif isinstance(instruction, isa.Rotate):

@@ -22,7 +22,7 @@ from lpu_backend.isa.instructions import (
 from lpu_backend.isa.operands import DataType
 from lpu_backend.isa.operations import name_operation
 from lpu_backend.isa.repetition import iterate
-from lpu_backend.isa.validity import LOAD_ROWS, find_fault
+from lpu_backend.isa.validity import find_fault
 
 PRODUCT_TYPES = {DataType.INT8: DataType.INT32, DataType.FP16: DataType.FP32}
 _I = TypeVar("_I", LoadWeights, InstallWeights, ActivationBuffer, Accumulate)
@@ -117,7 +117,7 @@ def _list_missing_rows(plane: _Plane, chip: ChipSpec) -> Iterator[Hazard]:
     for install in plane.installs:
         is_loaded = np.zeros(chip.lanes, dtype=bool)
         while load is not None and load.cycle + skew_cycles < install.cycle:
-            is_loaded[load.instruction.row : load.instruction.row + LOAD_ROWS] = True
+            is_loaded[load.instruction.row : load.instruction.row + chip.mxm_load_streams] = True
             load = next(loads, None)
         missing = np.flatnonzero(~is_loaded[: install.instruction.rows])
         if len(missing):

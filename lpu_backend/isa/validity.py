@@ -26,10 +26,7 @@ NOT_REPEATABLE = CONTROL_INSTRUCTIONS | {isa.Deskew, isa.RuntimeDeskew}
 
 INTEGER_OPS = frozenset({"And", "Or", "Xor", "Not", "Shl", "Shr"})
 FLOAT_OPS = isa.TRANSCENDENTAL_OPS
-LOAD_ROWS = 16
-"""Rows of the weight buffer that one LW fills, a stream each."""
-
-_GROUPS: Mapping[type, Mapping[str, int | str]] = {
+_GROUPS: Mapping[type, Mapping[str, int | str | Callable[[ChipSpec], int]]] = {
     isa.Ifetch: {"stream": 1},
     isa.Read: {"stream": 1},
     isa.Write: {"stream": 1},
@@ -38,7 +35,7 @@ _GROUPS: Mapping[type, Mapping[str, int | str]] = {
     isa.Unary: {"source": "dtype", "destination": "dtype"},
     isa.Binary: {"left": "dtype", "right": "dtype", "destination": "dtype"},
     isa.Convert: {"source": "from_type", "destination": "to_type"},
-    isa.LoadWeights: {"stream": LOAD_ROWS},
+    isa.LoadWeights: {"stream": lambda chip: chip.mxm_load_streams},
     isa.ActivationBuffer: {"stream": "dtype"},
     isa.Accumulate: {"destination": 4},
     isa.Shift: {"source": 1, "destination": 1},
@@ -50,7 +47,7 @@ _GROUPS: Mapping[type, Mapping[str, int | str]] = {
     isa.Send: {"stream": 1},
     isa.Receive: {"stream": 1},
 }
-"""How many streams an operand's aligned group spans, or the field that holds its type."""
+"""How many streams an operand's aligned group spans, by itself or of a chip; or the field that holds its type."""
 
 _Bounds = Callable[[ChipSpec], tuple[int, int]]
 _COUNT: _Bounds = lambda _: (1, (1 << 16) - 1)  # noqa: E731
@@ -61,7 +58,7 @@ _RANGES: Mapping[type, Mapping[str, _Bounds]] = {
     isa.Config: {"superlanes": lambda chip: (1, chip.tiles)},
     isa.Read: {"step": _STEP},
     isa.Write: {"step": _STEP},
-    isa.LoadWeights: {"row": lambda chip: (0, chip.lanes - LOAD_ROWS), "step": _STEP},
+    isa.LoadWeights: {"row": lambda chip: (0, chip.lanes - chip.mxm_load_streams), "step": _STEP},
     isa.InstallWeights: {"rows": lambda chip: (0, chip.lanes)},
     isa.Accumulate: {"slot": lambda chip: (0, chip.mxm_accumulators - 1), "step": _STEP},
     isa.Shift: {"lanes": lambda chip: (-chip.lanes, chip.lanes)},
@@ -105,13 +102,19 @@ def find_repeat_fault(previous: isa.Instruction | None) -> str | None:
     return None
 
 
-def list_stream_groups(instruction: isa.Instruction) -> Iterator[tuple[str, Stream, int]]:
+def list_stream_groups(instruction: isa.Instruction, chip: ChipSpec) -> Iterator[tuple[str, Stream, int]]:
     """(field, first stream, streams) of every aligned stream group that an instruction names; a Pair's two in turn."""
     for access in _list_accesses(instruction):
         for field, width in _GROUPS.get(type(access), {}).items():
             value = getattr(access, field)
             if isinstance(value, Stream):
-                yield field, value, width if isinstance(width, int) else getattr(access, width).streams
+                yield field, value, _count_streams(access, width, chip)
+
+
+def _count_streams(access: isa.Instruction, width: int | str | Callable[[ChipSpec], int], chip: ChipSpec) -> int:
+    if callable(width):
+        return width(chip)
+    return width if isinstance(width, int) else int(getattr(access, width).streams)
 
 
 def _list_accesses(instruction: isa.Instruction) -> tuple[isa.Instruction, ...]:
@@ -147,7 +150,7 @@ def _list_number_faults(instruction: isa.Instruction, chip: ChipSpec) -> Iterato
 
 def _list_stream_faults(instruction: isa.Instruction, chip: ChipSpec) -> Iterator[str]:
     last = chip.streams_each_way - 1
-    for field, stream, width in list_stream_groups(instruction):
+    for field, stream, width in list_stream_groups(instruction, chip):
         if not 0 <= stream.index <= last:
             yield f"{field} {stream} is not one of {stream.direction}0 to {stream.direction}{last}"
         if stream.index % width:

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lpu_backend.chip import GROQCHIP1
 from lpu_backend.programs.example import Tensors
 
 Array = NDArray[Any]
 TILE = 320
 OUTPUTS, INPUTS = 1_280, 960
-LOAD_ROWS = 16
+LOAD_ROWS = GROQCHIP1.mxm_load_streams
 EARLY_ROWS = 32
 """matvec-int8-1280x960: rows of an inner plane's first tile that lie in the near slices."""
 SIDES = ("west", "east")

@@ -1,14 +1,17 @@
 """Cycles: streams, the skew over the tiles, queues."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from lpu_backend.assembly import AssemblyError
+from lpu_backend.assembly import AssemblyError, assemble
+from lpu_backend.checker import check_program
 from lpu_backend.chip import plan_floor
 from lpu_backend.hazards import HazardError, HazardKind
 from lpu_backend.isa.instructions import Read
 from lpu_backend.isa.operands import Stream
-from lpu_backend.machine import Dispatch
+from lpu_backend.machine import Dispatch, run_program
 from lpu_backend.machine.issue import Issue
 from lpu_backend.machine.streams import StreamRegisters
 from lpu_backend.machine.vectors import Vector
@@ -266,3 +269,27 @@ def test_no_vector_in_flight_is_forgotten_however_narrow_the_chip() -> None:
                     seen = registers.sample(E0, width - 2, cycle)
                     assert seen is not None
                     assert seen.data[0] == (cycle - ahead_cycles - (width - 4)) % 256
+
+
+def test_a_chip_with_another_load_port_is_the_same_to_assembler_checker_and_machine() -> None:
+    chip = replace(SMALL_CHIP, mxm_load_streams=8)
+    text = """
+    .constant w int8[8, 32] MEM_W0..MEM_W3 MEM_E0..MEM_E3 0x0 = 1 ...
+    .for i = 0 to 3                      ; eight rows are at MXM_W0 at 20
+    queue MEM_W{i}
+    @{10 + i} Read 0x0, W{i + 8}
+    queue MEM_E{i}
+    @{8 - i} Read 0x0, W{i + 12}
+    .end
+    queue MXM_W0_WEIGHTS
+    @19 LW W8, 24
+    @21 IW {rows}
+    """
+    first_rows = assemble(text.replace("LW W8, 24", "LW W8, 0").replace("{rows}", "8"), chip)
+    assert check_program(first_rows, chip).cycles == run_program(first_rows, {}, chip).cycles
+    for rows, start in (("9", "0"), ("32", "24")):
+        program = assemble(text.replace("LW W8, 24", f"LW W8, {start}").replace("{rows}", rows), chip)
+        for refuse in (check_program, lambda program, chip: run_program(program, {}, chip)):
+            with pytest.raises(HazardError) as caught:
+                refuse(program, chip)
+            assert caught.value.hazard.kind is HazardKind.WEIGHTS
