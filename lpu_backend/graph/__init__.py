@@ -1,0 +1,1 @@
+"""One representation of a model, whatever it came from: nodes over rows of channels, one row a token."""
