@@ -1,0 +1,70 @@
+"""A scheduled vector program: instructions with queue and cycle, for any chip of its group and any layer of its kind.
+
+What differs between chips and layers is addresses, and on which link a peer is. So one template serves all layers of a
+kind and all chips, however many there are; `emission` writes out those that are asked for.
+"""
+
+from dataclasses import dataclass
+
+from lpu_backend.compiler.vector_program import Scope, VectorProgram
+from lpu_backend.isa.instructions import Instruction
+
+
+@dataclass(frozen=True)
+class ValuePlace:
+    """Byte b of row r lies in slice `slices[b]` at `address` + r. All slices are on one side of the VXM."""
+
+    slices: tuple[str, ...]
+    address: int
+
+
+@dataclass(frozen=True)
+class TilePlace:
+    """Tile (n, k) is loaded into plane `planes[n % P]`, P of them. Its row r lies in place r % 16 of that plane's 16
+    weight slices, at `address` + ((n // P) * inputs + k) * (rows // 16) + r // 16."""
+
+    planes: tuple[str, ...]
+    address: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where values and tiles of one vector program lie, for layer 0 of its kind.
+
+    Those of scope "layer" lie `layer_stride[slice]` addresses further in each next layer of the kind.
+    """
+
+    values: dict[str, ValuePlace]
+    tiles: dict[str, TilePlace]
+    layer_stride: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`instruction` dispatched at `cycle` and `count` times more, `distance` cycles apart (its `step` as Repeat has it).
+
+    Its address is of `scope`. With `peer` d (0 the chip itself) it concerns the chip d places further in the group,
+    modulo its chips: the queue is the link to it where `queue` is "C2C", and the address grows by `peer_stride` times
+    that chip's place. With `stored` it is the Write of StoreRow number `stored`, and goes to the slice and address of that
+    row: `queue` is then that of row 0, and `cycle` that for a slice at no distance from it.
+    """
+
+    queue: str
+    cycle: int
+    instruction: Instruction
+    count: int = 0
+    distance: int = 1
+    scope: Scope = "step"
+    peer: int | None = None
+    peer_stride: int = 0
+    stored: int | None = None
+
+
+@dataclass(frozen=True)
+class Template:
+    """`cycles` after its beginning nothing of it is under way, and the next template may begin."""
+
+    program: VectorProgram
+    placement: Placement
+    runs: tuple[Run, ...]
+    cycles: int
