@@ -1,1 +1,1 @@
-"""From a model graph to programs of the emulated chips: every instruction has a queue and a cycle before anything runs."""
+"""From a model graph to programs of the emulated chips: a queue and a cycle for every instruction, before it runs."""

@@ -27,7 +27,7 @@ class Way(NamedTuple):
     cycle: int
     begin: int
     end: int
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # hides tuple.count, which nobody asks
     distance: int = 1
 
 
@@ -36,7 +36,7 @@ class Slot(NamedTuple):
 
     queue: str
     cycle: int
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # hides tuple.count, which nobody asks
     distance: int = 1
 
 

@@ -41,12 +41,12 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`instruction` dispatched at `cycle` and `count` times more, `distance` cycles apart (its `step` as Repeat has it).
+    """`instruction` dispatched at `cycle` and `count` times more, `distance` cycles apart, with `step` as by Repeat.
 
     Its address is of `scope`. With `peer` d (0 the chip itself) it concerns the chip d places further in the group,
     modulo its chips: the queue is the link to it where `queue` is "C2C", and the address grows by `peer_stride` times
-    that chip's place. With `stored` it is the Write of StoreRow number `stored`, and goes to the slice and address of that
-    row: `queue` is then that of row 0, and `cycle` that for a slice at no distance from it.
+    that chip's place. With `stored` it is the Write of StoreRow number `stored`, and goes to the slice and address of
+    that row: `queue` is then that of row 0, and the cycle is later or earlier by the distance of the two slices.
     """
 
     queue: str

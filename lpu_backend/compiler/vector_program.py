@@ -113,7 +113,7 @@ class Map:
 
 @dataclass(frozen=True)
 class LaneMax:
-    """Each lane of the destination is the largest of its tile's 16 lanes, after a Permute by `lane_map`. uint8. SXM, VXM."""
+    """Each lane of the destination is the largest of its tile's lanes, after a Permute by `lane_map`. uint8."""
 
     name: str
     rows: int
@@ -124,7 +124,7 @@ class LaneMax:
 
 @dataclass(frozen=True)
 class PermuteLanes:
-    """Lane i of the destination is lane map[i] of the source; values of one type, any. `lane_map` is one uint16 row. SXM."""
+    """Lane i of the destination is lane map[i] of the source; values of one type, any. The map is one uint16 row."""
 
     name: str
     rows: int
@@ -151,7 +151,7 @@ class MatMul:
 
 @dataclass(frozen=True)
 class StoreRow:
-    """Row `row` of tile (`output`, `input`) of `tiles` becomes a vector (int8 or uint8). The time does not depend on `row`."""
+    """Row `row` of tile (`output`, `input`) of `tiles` becomes a vector of bytes. The time does not depend on `row`."""
 
     name: str
     source: Rows
