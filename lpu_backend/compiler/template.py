@@ -12,7 +12,10 @@ from lpu_backend.isa.instructions import Instruction
 
 @dataclass(frozen=True)
 class ValuePlace:
-    """Byte b of row r lies in slice `slices[b]` at `address` + r. All slices are on one side of the VXM."""
+    """Byte b of row r lies in slice `slices[b * spread + r % spread]` at `address` + r // spread, as in isa.Region.
+
+    All slices are on one side of the VXM.
+    """
 
     slices: tuple[str, ...]
     address: int

@@ -21,6 +21,8 @@ Scope = Literal["model", "layer", "step"]
 class Value:
     """`rows` vectors of `dtype`, in activation memory.
 
+    Row r lies in way r % `spread`, each way in slices of its own, so that `spread` rows in a row can be read or written
+    in one cycle: a Map has them as operands (start i, stride `spread`).
     `constant`: its data is known before the step. `input`: the host writes it before each step. `output`: the host
     reads it. `local`: operations write it. Only `local` values are of scope "step", except the hidden rows, which
     pass from layer to layer ("model").
@@ -31,6 +33,7 @@ class Value:
     rows: int
     kind: Literal["constant", "input", "output", "local"] = "local"
     scope: Scope = "step"
+    spread: int = 1
 
 
 @dataclass(frozen=True)
