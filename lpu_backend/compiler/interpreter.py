@@ -86,7 +86,7 @@ class Interpreter:
         tiles = self.tiles[operation.tiles].astype(np.float64)  # whole numbers far below 2^53
         source = self.values[operation.source].astype(np.float64)
         for vector, destination in zip(operation.vectors, operation.destinations, strict=True):
-            for output in range(tiles.shape[1]):
+            for output in range(operation.outputs or tiles.shape[1]):
                 total = np.zeros((self._chips, tiles.shape[3]))
                 for place, row in enumerate(vector):
                     tile = tiles[:, output, 0 if operation.shared else place]

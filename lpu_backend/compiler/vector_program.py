@@ -141,7 +141,8 @@ class MatMul:
     """Whole sums. For each vector v and tile row n: destination[v].at(n) (int32) = sum over k of tiles (n, k) times
     the row vectors[v][k] of `source` (int8). MXM.
 
-    With `shared` the tile is one for all k: (n, 0), loaded once.
+    With `shared` the tile is one for all k: (n, 0), loaded once. `outputs` is how many tile rows are used, from the
+    first on (None: all); as many tiles k are used as the vectors are long.
     """
 
     name: str
@@ -150,6 +151,7 @@ class MatMul:
     vectors: tuple[tuple[int, ...], ...]
     destinations: tuple[Rows, ...]
     shared: bool = False
+    outputs: int | None = None
 
 
 @dataclass(frozen=True)
