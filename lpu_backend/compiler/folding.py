@@ -1,0 +1,77 @@
+"""Which constants go into which matrix before it is quantised (docs/numerics.md), and the matrix that results."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpu_backend.graph.nodes import Attend, Experts, Gate, Linear, Matrix, Node, RmsNorm, Rotate
+
+Floats = NDArray[np.float32]
+Tensors = Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a matrix is multiplied by: `factor` all of it, the norm's weight (+ its offset) column by column."""
+
+    factor: float = 1.0
+    norm: RmsNorm | None = None
+
+
+class Folding:
+    """Of the nodes of a layer or head: consumers, norms that vanish into matrices, and factors."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = {node.name: node for node in nodes}
+        self.consumers: dict[str, list[Node]] = defaultdict(list)
+        for node in nodes:
+            for name in node.inputs:
+                self.consumers[name].append(node)
+
+    def is_folded(self, norm: RmsNorm) -> bool:
+        """Whether nothing but matrices reads it: then it is never made."""
+        readers = self.consumers[norm.name]
+        return bool(readers) and all(isinstance(reader, Linear | Experts) for reader in readers)
+
+    def fold_of(self, linear: Linear) -> Fold:
+        source = self.nodes.get(linear.inputs[0])
+        norm = source if isinstance(source, RmsNorm) and self.is_folded(source) else None
+        return Fold(self._factor(linear), norm)
+
+    def norm_factor(self, norm: RmsNorm) -> float:
+        """What the weight of a norm that is made is multiplied by: the attention scale, if it is the query's."""
+        return self._attention_scale(norm.name)
+
+    def _factor(self, linear: Linear) -> float:
+        for reader in self.consumers[linear.name]:
+            if isinstance(reader, Gate) and reader.activation == "silu" and reader.inputs[0] == linear.name:
+                return 0.5
+        return self._attention_scale(linear.name)
+
+    def _attention_scale(self, name: str) -> float:
+        for reader in self.consumers[name]:
+            if isinstance(reader, Attend) and reader.inputs[0] == name:
+                return reader.scale
+            if isinstance(reader, Rotate):
+                return self._attention_scale(reader.name)
+        return 1.0
+
+
+def fold_matrix(matrix: Matrix, fold: Fold, tensors: Tensors) -> tuple[Floats, Floats | None]:
+    """The matrix [outputs, inputs] and bias [outputs] with the fold's constants in them, fp32."""
+    weight, bias = tensors[matrix.weight], None if matrix.bias is None else tensors[matrix.bias]
+    if matrix.rows is not None:
+        weight = weight[slice(*matrix.rows)]
+    if fold.factor != 1.0:
+        weight = weight * np.float32(fold.factor)
+        bias = None if bias is None else bias * np.float32(fold.factor)
+    if fold.norm is not None and fold.norm.weight is not None:
+        weight = weight * add_offset(tensors[fold.norm.weight], fold.norm.offset)
+    return weight, bias
+
+
+def add_offset(weight: Floats, offset: float) -> Floats:
+    return weight + np.float32(offset) if offset else weight
