@@ -14,20 +14,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lpu_backend.arithmetic.functions import rsqrt_in_range
+from lpu_backend.arithmetic.grids import ACTIVATIONS, CACHE, CODE_LIMIT, find_magnitudes
 
 Floats = NDArray[np.float32]
 
-CODE_LIMIT = 127
-"""Largest magnitude of a weight's code and of a plane."""
 _EXACT_SUM = 2**24
 _EXACT_WIDTH = _EXACT_SUM // CODE_LIMIT**2
 """Inputs whose products' sum float32 holds, whatever codes and planes are: 1,040."""
 _LEAST_MAGNITUDE = np.float32(2.0**-60)
-"""Stands for a largest magnitude below it, zero for one: its reciprocal is still far from overflow."""
-_SCALE_PER_MAGNITUDE = np.array(1.0 / (128 * CODE_LIMIT), np.float32)
+"""Stands for a largest magnitude of weights below it, zero for one: its reciprocal is still far from overflow."""
 _ROUND_TO_128 = np.array(1.5 * 2**30, np.float32)
 """Added and taken away again, it leaves the nearest multiple of 128, ties to even: fp32 has no finer ones up there."""
+_SQUARE_BITS = np.array(14, np.int32)
+_SQUARE_MASK = np.array((1 << 14) - 1, np.int32)
+_SQUARE_HIGH = np.array(1 << 14, np.float32)
 _BLOCK_OUTPUTS = 32
 """So narrow a block of weights is read once, in order, by the product of one token's two planes."""
 
@@ -35,20 +35,23 @@ _BLOCK_OUTPUTS = 32
 class Planes(NamedTuple):
     """Vectors [..., width] as `planes` [..., 2, width], 128 high and then low, and `scale` [..., 1].
 
-    The chip's passes have high itself; times a power of two its sums are as exact, and need no step to join them. So
-    `planes[..., 0, :]` is also the int8 code of each element, 128-fold.
+    The chip's passes have high itself; times a power of two its sums are as exact, and need no step to join them.
     """
 
     planes: Floats
     scale: Floats
 
 
+class Codes(NamedTuple):
+    """Vectors [..., width] as one plane of the same shape, -127 to 127, and `scale` [..., 1]."""
+
+    codes: Floats
+    scale: Floats
+
+
 def split_planes(x: Floats) -> Planes:
-    """Vectors [..., width] in steps of 1/16,256 of their largest magnitude, by fp32 operations of the VXM alone."""
-    scale: Floats = np.maximum.reduce(np.abs(x), axis=-1, keepdims=True, initial=_LEAST_MAGNITUDE)
-    scale *= _SCALE_PER_MAGNITUDE
-    steps_per_unit = rsqrt_in_range(scale)
-    steps_per_unit *= steps_per_unit
+    """Vectors [..., width] on the activations' grid, by fp32 operations of the VXM alone."""
+    scale, steps_per_unit = ACTIVATIONS.choose(find_magnitudes(x))
     planes = np.empty((*x.shape[:-1], 2, x.shape[-1]), np.float32)
     high, low = planes[..., 0, :], planes[..., 1, :]
     np.multiply(x, steps_per_unit, out=low)
@@ -59,17 +62,31 @@ def split_planes(x: Floats) -> Planes:
     return Planes(planes, scale)
 
 
+def round_codes(x: Floats) -> Codes:
+    """Vectors [..., width], keys or values, on the cache's grid."""
+    scale, steps_per_unit = CACHE.choose(find_magnitudes(x))
+    codes: Floats = x * steps_per_unit
+    np.rint(codes, out=codes)
+    return Codes(codes, scale)
+
+
 def sum_squares(x: Planes) -> Floats:
-    """Sum of the squares of 128 high + low, [..., 1]: whole sums, each rounded to fp32, added in one order."""
-    planes = x.planes if x.planes.shape[-1] <= _EXACT_WIDTH else x.planes.astype(np.float64)
-    sums = (planes @ planes.swapaxes(-1, -2)).astype(np.float32, copy=False)
-    by_plane = sums[..., 0] + sums[..., 1]
-    squares: Floats = by_plane[..., :1] + by_plane[..., 1:]
-    return squares
+    """Sum of the squares of 128 high + low, [..., 1], in fp32: of their upper and their lower 14 bits, each whole.
+
+    Both sums are below 2^31 for widths to 131,072.
+    """
+    squares = (x.planes[..., 0, :] + x.planes[..., 1, :]).astype(np.int32)
+    squares *= squares
+    lower = np.add.reduce(squares & _SQUARE_MASK, axis=-1, keepdims=True, dtype=np.int32)
+    squares >>= _SQUARE_BITS
+    total: Floats = np.add.reduce(squares, axis=-1, keepdims=True, dtype=np.int32).astype(np.float32)
+    total *= _SQUARE_HIGH
+    total += lower.astype(np.float32)
+    return total
 
 
 def sum_counts(shares: Floats, steps: Floats) -> Floats:
-    """Sum over the last axis, kept, of numbers in 0 to 1 in whole `steps`: exact, then rounded to fp32."""
+    """Sum over the last axis, kept, of numbers from 0 in whole `steps`: exact, then rounded to fp32."""
     counts = shares * steps
     np.rint(counts, out=counts)
     total: Floats = np.add.reduce(counts, axis=-1, keepdims=True, dtype=np.float64).astype(np.float32)
@@ -77,7 +94,7 @@ def sum_counts(shares: Floats, steps: Floats) -> Floats:
 
 
 def multiply_rows(x: Planes, codes: Floats) -> Floats:
-    """Steps times the rows of `codes`, 128-fold: [batch, m, width] by [batch, n, width] to [batch, m, n], no scales."""
+    """Steps times the rows of `codes`: [batch, m, width] by [batch, n, width] to [batch, m, n], no scales."""
     return _join(x, _flatten(x) @ codes.swapaxes(-1, -2))
 
 

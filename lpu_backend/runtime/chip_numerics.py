@@ -10,10 +10,12 @@ import numpy as np
 
 from lpu_backend.arithmetic.functions import exp_in_range, rsqrt_in_range, tanh_in_range
 from lpu_backend.arithmetic.planes import (
+    Codes,
     Planes,
     PlaneWeights,
     multiply_columns,
     multiply_rows,
+    round_codes,
     split_planes,
     sum_counts,
     sum_squares,
@@ -22,8 +24,11 @@ from lpu_backend.runtime.kv_cache import KvCache
 from lpu_backend.runtime.numerics import Floats, Linear
 
 _ONE = np.array(1.0, np.float32)
-_MOST_COUNT_BITS = 24
-_SUM_BITS = 31
+_MOST_COUNT_BITS = 18
+_SUM_BITS = 28
+"""Exponentials are below 8: so many bits of a sum of counts are left to context and steps."""
+_QUARTER, _FOUR = np.array(0.25, np.float32), np.array(4.0, np.float32)
+_LEAST_COARSE, _MOST_COARSE = np.array(-128.0, np.float32), np.array(127.0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,10 @@ class ChipLinear:
 class ChipNumerics:
     """Serving's arithmetic."""
 
-    name = "weights int8, activations int8 x 2, keys int8, values int8, version 1"
+    name = "weights int8, activations int8 x 2, keys int8, values int8, version 2"
 
     def __init__(self, context_window_tokens: int) -> None:
-        """Probabilities are counted in steps so fine that a full context's sum still fits int32."""
+        """Exponentials are counted in steps so fine that a full context's sum still fits int32."""
         bits = min(_MOST_COUNT_BITS, _SUM_BITS - context_window_tokens.bit_length())
         self._share_steps = np.array(2.0**bits, np.float32)
 
@@ -75,9 +80,8 @@ class ChipNumerics:
         """The values' scales go into the probabilities, whose sum divides at the end: a row at a time, and exact."""
         tokens, _, head_dim = heads.shape
         kv_heads = cache.kv_heads
-        split = split_planes(heads)
-        queries = _group_queries(split, kv_heads)
-        codes, scales = _store(split, cache, layer)
+        queries = _group_queries(split_planes(heads[:, : -2 * kv_heads]), kv_heads)
+        codes, scales = _store(round_codes(heads[:, -2 * kv_heads :]), cache, layer)
 
         scores = multiply_rows(queries, codes[:kv_heads])
         scores *= scales[:kv_heads]
@@ -95,8 +99,14 @@ class ChipNumerics:
         return split_planes(by_head.reshape(tokens, -1))
 
     def _exponentiate(self, scores: Floats) -> tuple[Floats, Floats]:
-        """exp(score - the row's largest), and one over their sum."""
-        scores -= np.maximum.reduce(scores, axis=2, keepdims=True)
+        """exp(score - a coarse largest), and one over their sum: one byte says it, so all lanes can know it."""
+        coarse = np.maximum.reduce(scores, axis=2, keepdims=True)
+        coarse *= _QUARTER
+        np.rint(coarse, out=coarse)
+        np.maximum(coarse, _LEAST_COARSE, out=coarse)
+        np.minimum(coarse, _MOST_COARSE, out=coarse)
+        coarse *= _FOUR
+        scores -= coarse
         shares = exp_in_range(scores)
         divisor = rsqrt_in_range(sum_counts(shares, self._share_steps))
         divisor *= divisor
@@ -105,17 +115,17 @@ class ChipNumerics:
 
 
 def _group_queries(split: Planes, kv_heads: int) -> Planes:
-    """From [tokens, heads, ...] to [kv_heads, tokens x query heads that share one, ...]."""
+    """From [tokens, query heads, ...] to [kv_heads, tokens x query heads that share one, ...]."""
     tokens, _, planes, head_dim = split.planes.shape
-    grouped = split.planes[:, : -2 * kv_heads].reshape(tokens, kv_heads, -1, planes, head_dim).swapaxes(0, 1)
-    scale = split.scale[:, : -2 * kv_heads].reshape(tokens, kv_heads, -1, 1).swapaxes(0, 1)
+    grouped = split.planes.reshape(tokens, kv_heads, -1, planes, head_dim).swapaxes(0, 1)
+    scale = split.scale.reshape(tokens, kv_heads, -1, 1).swapaxes(0, 1)
     return Planes(grouped.reshape(kv_heads, -1, planes, head_dim), scale.reshape(kv_heads, -1, 1))
 
 
-def _store(split: Planes, cache: KvCache, layer: int) -> tuple[Floats, Floats]:
-    """The tokens' keys and values become int8: their high planes. Returns all codes, scales as [..., 1, context]."""
-    context = cache.length_tokens + len(split.planes)
+def _store(rounded: Codes, cache: KvCache, layer: int) -> tuple[Floats, Floats]:
+    """Put the tokens' keys and values into the cache. Returns all codes, and scales as [..., 1, context]."""
+    context = cache.length_tokens + len(rounded.codes)
     codes, scales = cache.vectors[layer, :, :context], cache.scales[layer, :, :context]
-    codes[:, cache.length_tokens :] = split.planes[:, -len(codes) :, 0].swapaxes(0, 1)
-    scales[:, cache.length_tokens :] = split.scale[:, -len(codes) :, 0].swapaxes(0, 1)
+    codes[:, cache.length_tokens :] = rounded.codes.swapaxes(0, 1)
+    scales[:, cache.length_tokens :] = rounded.scale[..., 0].swapaxes(0, 1)
     return codes, scales[:, None]

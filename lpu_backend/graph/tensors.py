@@ -1,0 +1,57 @@
+"""The tensors that a graph reads, and small random ones to stand for them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpu_backend.graph.nodes import Experts, Linear, Matrix, ModelGraph, Node, RmsNorm
+
+Shapes = dict[str, tuple[int, ...]]
+Tensors = dict[str, NDArray[np.float32]]
+
+_WEIGHT_DEVIATION = 0.15
+_NORM_DEVIATION = 0.15
+
+
+def list_expected_shapes(graph: ModelGraph) -> Shapes:
+    """Name and shape of every tensor, as checkpoints store them: matrices [outputs, inputs]."""
+    shapes: Shapes = {graph.embed.table: (graph.vocabulary, graph.embed.channels)}
+    for node in list_nodes(graph):
+        if isinstance(node, RmsNorm) and node.weight is not None:
+            shapes[node.weight] = (node.width,)
+        for matrix in list_matrices(node):
+            rows = max(matrix.rows[1] if matrix.rows else matrix.outputs, *shapes.get(matrix.weight, (0,))[:1])
+            shapes[matrix.weight] = (rows, matrix.inputs)
+            if matrix.bias is not None:
+                shapes[matrix.bias] = (rows,)
+    return shapes
+
+
+def make_random_tensors(graph: ModelGraph, seed: int) -> Tensors:
+    """Normally distributed float32 weights of every tensor of the graph; norms around what leaves a value as it is."""
+    random = np.random.default_rng(seed)
+    centres = {node.weight: 1.0 - node.offset for node in list_nodes(graph) if isinstance(node, RmsNorm)}
+    tensors: Tensors = {}
+    for name, shape in list_expected_shapes(graph).items():
+        drawn = random.standard_normal(shape, dtype=np.float32)
+        deviation = _NORM_DEVIATION if name in centres else _WEIGHT_DEVIATION
+        tensors[name] = drawn * np.float32(deviation) + np.float32(centres.get(name, 0.0))
+    return tensors
+
+
+def list_nodes(graph: ModelGraph) -> Iterator[Node]:
+    """All nodes in their order."""
+    yield graph.embed
+    for layer in graph.layers:
+        yield from layer
+    yield from graph.head
+
+
+def list_matrices(node: Node) -> tuple[Matrix, ...]:
+    """The matrices of a node: none, one, or a router and its experts'."""
+    if isinstance(node, Linear):
+        return (node.matrix,)
+    if isinstance(node, Experts):
+        return (node.router, *(each for expert in node.experts for each in (expert.gate, expert.up, expert.down)))
+    return ()
