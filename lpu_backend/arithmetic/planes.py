@@ -127,7 +127,7 @@ class PlaneWeights:
 
     def __init__(self, rows: Floats) -> None:
         """`rows` [n, k]: the weights of output n; the largest of them gets the code 127 or -127."""
-        codes, self._scales = _quantise(rows)
+        codes, self._scales = quantise_rows(rows)
         self._outputs, inputs = rows.shape
         self._tiles = _choose_tiles(codes)
         count = -(-self._outputs // _BLOCK_OUTPUTS)
@@ -165,8 +165,8 @@ def _multiply_apart(planes: Floats, blocks: Floats) -> Floats:
     return sums[:, :, 0]
 
 
-def _quantise(rows: Floats) -> tuple[Floats, Floats]:
-    """Codes [n, k] of magnitude 127 at most, and scales [n]."""
+def quantise_rows(rows: Floats) -> tuple[Floats, Floats]:
+    """Codes [n, k] of magnitude 127 at most, and scales [n], of weights [n, k]."""
     largest = np.abs(rows).max(axis=1, initial=_LEAST_MAGNITUDE)
     scales = largest / np.float32(CODE_LIMIT)
     return np.rint(rows / scales[:, None]), scales

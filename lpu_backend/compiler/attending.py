@@ -325,5 +325,5 @@ class Attention:
 
 def cap_softly(m: MapBuilder, value: Argument, cap: float) -> Argument:
     """TanH(x / cap) * cap: three steps."""
-    tangent = m.op("TanH", FP32, m.op("Mul", FP32, value, number(np.float32(1.0 / cap))))
+    tangent = m.op("TanH", FP32, m.op("Mul", FP32, value, number(1.0 / cap)))
     return m.op("Mul", FP32, tangent, number(cap))

@@ -1,5 +1,6 @@
 """Which channel of a value is in which lane of which row of which chip."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,7 +42,7 @@ class Layout:
 
 def lay_out_dense(channels: int, chips: int, lanes: int) -> Layout:
     """Row after row, full; each chip has as many rows, the last ones perhaps with nothing in them."""
-    rows = -(-(-(-channels // lanes)) // chips)
+    rows = math.ceil(math.ceil(channels / lanes) / chips)
     places = np.arange(chips * rows * lanes)
     return Layout(np.where(places < channels, places, -1).reshape(chips, rows, lanes))
 

@@ -5,6 +5,7 @@ there are: each chip computes its rows, and where all rows are needed, an AllGat
 in the order (row, token).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatchmethod
@@ -30,10 +31,12 @@ COSINES, SINES = "cosines", "sines"
 
 @dataclass(frozen=True)
 class Lowered:
-    """A vector program and the data of its constants."""
+    """A vector program, the data of its constants, and the value that it ends with and how that lies."""
 
     program: VectorProgram
     data: Mapping[str, Data]
+    result: str
+    layout: Layout
 
 
 @dataclass
@@ -95,8 +98,10 @@ class Lowering:
         for node in self._nodes:
             self.lower_node(node)
 
-    def finish(self) -> Lowered:
-        return Lowered(self.builder.finish(), self.builder.data)
+    def finish(self, result: str) -> Lowered:
+        """The program; `result` is the graph's name of what comes out, unless that is the hidden rows."""
+        held = self.held[result]
+        return Lowered(self.builder.finish(), self.builder.data, held.shard, held.layout)
 
     @singledispatchmethod
     def lower_node(self, node: Node) -> None:
@@ -299,7 +304,7 @@ def _silu(m: MapBuilder, half_gate: Argument) -> Argument:
 def _gelu_tanh(m: MapBuilder, gate: Argument) -> Argument:
     cube = m.op("Mul", FP32, m.op("Mul", FP32, gate, gate), gate)
     inner = m.op("Add", FP32, m.op("Mul", FP32, cube, number(0.044715)), gate)
-    tangent = m.op("TanH", FP32, m.op("Mul", FP32, inner, number(np.float32(np.sqrt(2 / np.pi)))))
+    tangent = m.op("TanH", FP32, m.op("Mul", FP32, inner, number(math.sqrt(2 / math.pi))))
     half = m.op("Mul", FP32, gate, number(0.5))
     return m.op("Mul", FP32, m.op("Add", FP32, tangent, number(1.0)), half)
 

@@ -31,7 +31,7 @@ Part = tuple[Pass, Read]
 
 
 class Planes(NamedTuple):
-    """Row (group, column)'s planes at 2 * (group * columns + column) + plane of `planes`, high first; a scale a group."""
+    """Row (group, column)'s planes are at 2 * (group * columns + column) + plane, high first; a scale a group."""
 
     planes: str
     scale: str
@@ -96,10 +96,8 @@ def find_roots(
         for place, digit in enumerate(_list_digits(m, square, 4)):
             m.write(digit, squares, *part.at(4 * planes.columns, 4, place))
         m.finish()
-    row = lambda group, column, place: 4 * (group * planes.columns + column) + place  # noqa: E731
-    sums = sum_lanes(
-        program, name, squares, 4, [[[row(g, c, p) for c in used] for p in range(4)] for g in range(groups)]
-    )
+    first = [[4 * (group * planes.columns + column) for column in used] for group in range(groups)]
+    sums = sum_lanes(program, name, squares, 4, first)
 
     root, scaled = (program.local(f"{name} {what}", FP32, groups) for what in ("root", "scaled root"))
     m = MapBuilder(program, f"root of {name}", groups)
@@ -108,7 +106,7 @@ def find_roots(
     total = m.op("Add", FP32, total, m.convert(INT32, FP32, small))
     scale = m.read(planes.scale)
     total = m.op("Mul", FP32, m.op("Mul", FP32, total, scale), scale)
-    mean = m.op("Mul", FP32, total, number(np.float32(1.0 / width)))
+    mean = m.op("Mul", FP32, total, number(1.0 / width))
     found = m.op("RSqrt", FP32, m.op("Add", FP32, mean, number(epsilon)))
     m.write(found, root)
     m.write(m.op("Mul", FP32, scale, found), scaled)
@@ -131,34 +129,36 @@ def _join_digits(m: MapBuilder, digits: Sequence[In]) -> Argument:
 
 
 def sum_lanes(
-    program: ProgramBuilder, name: str, source: str, digits: int, rows: Sequence[Sequence[Sequence[int]]]
+    program: ProgramBuilder, name: str, source: str, digits: int, first: Sequence[Sequence[int]]
 ) -> list[str]:
-    """Sums over all lanes and over the rows rows[group][digit] of an int8 value, in all lanes: a value a digit."""
+    """Sums over all lanes and a group's rows, in all lanes: for each digit a value, with a row a group.
+
+    `first[group]` has the rows of the group's highest digits; the others follow each.
+    """
     lanes = program.lanes
     ones = program.weights(
         Tiles("ones", 1, 1, lanes, scope="model"), lambda _: np.ones((1, 1, 1, lanes, lanes), np.int8)
     )
-    groups = len(rows)
+    groups = len(first)
     sums = [program.local(f"{name} sum {digit}", INT32, groups) for digit in range(digits)]
     vectors, destinations = [], []
-    for group, by_digit in enumerate(rows):
-        for digit, columns in enumerate(by_digit):
-            vectors.append(tuple(columns))
+    for group, rows in enumerate(first):
+        for digit in range(digits):
+            vectors.append(tuple(row + digit for row in rows))
             destinations.append(Rows(sums[digit], group))
     program.add(MatMul(program.unique(f"sum {name}"), ones, source, tuple(vectors), tuple(destinations), shared=True))
     return sums
 
 
-def count_sum(program: ProgramBuilder, name: str, counts: str, shape: tuple[int, int], m_steps: float) -> str:
+def count_sum(program: ProgramBuilder, name: str, counts: str, shape: tuple[int, int], steps: float) -> str:
     """steps / (sum of a group's counts), its digits at 3 * (group * columns + column) + place: a row a group."""
     groups, columns = shape
-    row = lambda group, column, place: 3 * (group * columns + column) + place  # noqa: E731
-    rows = [[[row(g, c, p) for c in range(columns)] for p in range(3)] for g in range(groups)]
-    sums = sum_lanes(program, name, counts, 3, rows)
+    first = [[3 * (group * columns + column) for column in range(columns)] for group in range(groups)]
+    sums = sum_lanes(program, name, counts, 3, first)
     divisor = program.local(f"{name} divisor", FP32, groups)
     m = MapBuilder(program, f"divisor of {name}", groups)
     total = m.convert(INT32, FP32, _join_digits(m, [m.read(value) for value in sums]))
-    m.write(m.op("Mul", FP32, square_of_root(m, total), number(m_steps)), divisor)
+    m.write(m.op("Mul", FP32, square_of_root(m, total), number(steps)), divisor)
     m.finish()
     return divisor
 

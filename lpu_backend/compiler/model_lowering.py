@@ -1,0 +1,129 @@
+"""From a model graph to the vector programs of its parts: each kind of layer once, and the head.
+
+Layers are of one kind if their nodes differ in layer numbers and tensor names alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpu_backend.arithmetic.planes import quantise_rows
+from lpu_backend.chip import GROQCHIP1, ChipSpec
+from lpu_backend.compiler.attending import StepShape
+from lpu_backend.compiler.folding import Folding, Tensors, fold_matrix
+from lpu_backend.compiler.layouts import HeadLayout, Layout, lay_out_dense, lay_out_heads
+from lpu_backend.compiler.lowering import Lowered, Lowering, WeightSource
+from lpu_backend.compiler.matrices import Fetch, QuantisedMatrix
+from lpu_backend.graph.nodes import Attend, Linear, ModelGraph, Node, RmsNorm
+
+
+@dataclass(frozen=True)
+class LayerKind:
+    """Layers with the same operations; `nodes` are those of the first."""
+
+    layers: tuple[int, ...]
+    nodes: tuple[Node, ...]
+
+
+class ModelLowering:
+    """Lowers the parts of one model for groups of `chips`. Without tensors constants have no data."""
+
+    def __init__(
+        self, graph: ModelGraph, tensors: Tensors | None = None, *, chips: int = 1, chip: ChipSpec = GROQCHIP1
+    ) -> None:
+        self.graph, self.chips, self.chip = graph, chips, chip
+        self._tensors = tensors if tensors is not None else {}
+
+    @cached_property
+    def kinds(self) -> tuple[LayerKind, ...]:
+        layers: dict[tuple[Node, ...], list[int]] = {}
+        for index, nodes in enumerate(self.graph.layers):
+            layers.setdefault(tuple(_rename(node, index) for node in nodes), []).append(index)
+        return tuple(LayerKind(tuple(indices), self.graph.layers[indices[0]]) for indices in layers.values())
+
+    @cached_property
+    def hidden_layout(self) -> Layout:
+        return lay_out_dense(self.graph.hidden, self.chips, self.chip.lanes)
+
+    @cached_property
+    def logits_layout(self) -> Layout:
+        return lay_out_dense(self.graph.vocabulary, self.chips, self.chip.lanes)
+
+    def lay_out_heads(self, node: Attend) -> HeadLayout:
+        lanes, tile = self.chip.lanes, self.chip.lanes_per_tile
+        return lay_out_heads(node.query_heads, node.kv_heads, node.head_dim, self.chips, lanes, tile)
+
+    def make_shape(self, position: int, tokens: int, blocks: int | None = None) -> StepShape:
+        """A step of `tokens` tokens from `position` on, over as many blocks of the cache as it needs or `blocks`."""
+        needed = -(-(position + tokens) // self.chip.lanes)
+        capacity = -(-self.graph.context_window // self.chip.lanes)
+        return StepShape(tokens, position, blocks or needed, capacity, self.graph.context_window)
+
+    def lower_layer(self, kind: LayerKind, shape: StepShape) -> Lowered:
+        layers = [self.graph.layers[index] for index in kind.layers]
+        return self._lower(f"layer {kind.layers[0]}", layers, shape)
+
+    def lower_head(self, shape: StepShape) -> Lowered:
+        """Logits of the tokens of `shape`."""
+        return self._lower("head", [self.graph.head], shape)
+
+    def _lower(self, name: str, layers: Sequence[Sequence[Node]], shape: StepShape) -> Lowered:
+        nodes = layers[0]
+        lowering = Lowering(name, nodes, _Weights(layers, self._tensors).source(), shape, self.chips, self.chip)
+        lowering.hold_hidden(nodes[0].inputs[0], self.graph.hidden)
+        lowering.lower()
+        return lowering.finish(nodes[-1].name)
+
+
+class _Weights:
+    """The constants of several layers of a kind."""
+
+    def __init__(self, layers: Sequence[Sequence[Node]], tensors: Tensors) -> None:
+        self._layers, self._tensors = layers, tensors
+        self._places = {node.name: place for place, node in enumerate(layers[0])}
+        self._foldings = [Folding(nodes) for nodes in layers]
+
+    def source(self) -> WeightSource:
+        return WeightSource(self._matrix, self._vector)
+
+    def _matrix(self, name: str) -> Fetch:
+        @cache
+        def fetch(layer: int) -> QuantisedMatrix:
+            node = self._layers[layer][self._places[name]]
+            assert isinstance(node, Linear)  # noqa: S101  as the layer of the same kind has it
+            weight, bias = fold_matrix(node.matrix, self._foldings[layer].fold_of(node), self._tensors)
+            codes, scales = quantise_rows(weight)
+            return QuantisedMatrix(codes.astype(np.int8), scales, bias)
+
+        return fetch
+
+    def _vector(self, name: str) -> Callable[[int], NDArray[np.float32]]:
+        def fetch(layer: int) -> NDArray[np.float32]:
+            node = self._layers[layer][self._places[name]]
+            assert isinstance(node, RmsNorm)  # noqa: S101
+            assert node.weight is not None  # noqa: S101
+            return self._tensors[node.weight]
+
+        return fetch
+
+
+def _rename(node: Node, layer: int) -> Node:
+    """The node as it would be in a layer without a number."""
+    mark = f"layers.{layer}."
+
+    def strip(value: object) -> object:
+        if isinstance(value, str):
+            return value.replace(mark, "layers.")
+        if isinstance(value, tuple):
+            return tuple(strip(part) for part in value)
+        if hasattr(value, "__dataclass_fields__"):
+            return replace(value, **{name: strip(getattr(value, name)) for name in value.__dataclass_fields__})  # type: ignore[type-var]
+        return value
+
+    stripped = strip(node)
+    if isinstance(stripped, Attend):
+        stripped = replace(stripped, layer=0)
+    return stripped  # type: ignore[return-value]
