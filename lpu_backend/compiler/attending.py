@@ -167,20 +167,10 @@ class Attention:
         def read(m: MapBuilder, part: Pass) -> Argument:
             del part
             row = m.read(query)
-            return row if slots == 1 else m.op("And", INT32, row, m.read(self._slot_masks(), index, 0))
+            slot = self._slots[index]
+            return row if slots == 1 else m.op("And", INT32, row, m.read(mask_slots(m.program, self._layout), slot, 0))
 
         return Pass(places, (index, slots), (0, 0)), read
-
-    def _slot_masks(self) -> str:
-        """All bits in the lanes of a slot, a row a slot in use."""
-        layout, lanes = self._layout, self._program.lanes
-        slots = self._slots
-
-        def data(_: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
-            slot_of = np.arange(lanes) // layout.slot_lanes
-            return np.where(slot_of == np.array(slots)[:, None], np.int32(-1), np.int32(0))[None]
-
-        return self._program.constant(f"slots of {layout.slot_lanes} lanes", INT32, len(slots), data, "model")
 
     def _parts(self) -> Iterator[tuple[int, int, Pass]]:
         """(kind, slot, walk over the heads in that slot of that kind's rows), heads as groups."""
@@ -321,6 +311,16 @@ class Attention:
         rows = layout.kinds * len(self._slots) * layout.rows_per_kind * tokens
         name = f"heads of {layout.slot_lanes} lanes"
         return self._program.constant(name, INT32, rows, data, "model")
+
+
+def mask_slots(program: ProgramBuilder, layout: HeadLayout) -> str:
+    """All bits in the lanes of a slot, a row a slot."""
+
+    def data(_: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+        slot_of = np.arange(layout.lanes) // layout.slot_lanes
+        return np.where(slot_of == np.arange(layout.slots)[:, None], np.int32(-1), np.int32(0))[None]
+
+    return program.constant(f"slots of {layout.slot_lanes} lanes", INT32, layout.slots, data, "model")
 
 
 def cap_softly(m: MapBuilder, value: Argument, cap: float) -> Argument:

@@ -90,7 +90,7 @@ class MapBuilder:
     """A Map, step by step: `read` gives operands, `op` and `convert` results, `write` says where they go."""
 
     def __init__(self, program: ProgramBuilder, name: str, rows: int) -> None:
-        self._program, self._name, self._rows = program, program.unique(name), rows
+        self.program, self._name, self._rows = program, program.unique(name), rows
         self._operands: list[Rows] = []
         self._steps: list[Step] = []
         self._results: list[Result] = []
@@ -114,7 +114,7 @@ class MapBuilder:
 
     def finish(self) -> None:
         """Add it to the program."""
-        self._program.add(Map(self._name, self._rows, tuple(self._operands), tuple(self._steps), tuple(self._results)))
+        self.program.add(Map(self._name, self._rows, tuple(self._operands), tuple(self._steps), tuple(self._results)))
 
 
 def number(value: float) -> Immediate:

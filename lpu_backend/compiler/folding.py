@@ -1,8 +1,9 @@
 """Which constants go into which matrix before it is quantised (docs/numerics.md), and the matrix that results."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +38,12 @@ class Folding:
         return bool(readers) and all(isinstance(reader, Linear | Experts) for reader in readers)
 
     def fold_of(self, linear: Linear) -> Fold:
-        source = self.nodes.get(linear.inputs[0])
-        norm = source if isinstance(source, RmsNorm) and self.is_folded(source) else None
-        return Fold(self._factor(linear), norm)
+        return Fold(self._factor(linear), self.norm_before(linear))
+
+    def norm_before(self, node: Linear | Experts) -> RmsNorm | None:
+        """The norm that vanishes into the matrices that read it."""
+        source = self.nodes.get(node.inputs[0])
+        return source if isinstance(source, RmsNorm) and self.is_folded(source) else None
 
     def norm_factor(self, norm: RmsNorm) -> float:
         """What the weight of a norm that is made is multiplied by: the attention scale, if it is the query's."""
@@ -58,6 +62,33 @@ class Folding:
             if isinstance(reader, Rotate):
                 return self._attention_scale(reader.name)
         return 1.0
+
+
+Select = Callable[[Node, Folding], tuple[Matrix, Fold]]
+"""Finds a matrix in a node, and what is folded into it."""
+
+
+def select_linear(node: Node, folding: Folding) -> tuple[Matrix, Fold]:
+    assert isinstance(node, Linear)  # noqa: S101  as the layer of the same kind has it
+    return node.matrix, folding.fold_of(node)
+
+
+def select_router(node: Node, folding: Folding) -> tuple[Matrix, Fold]:
+    assert isinstance(node, Experts)  # noqa: S101
+    return node.router, Fold(norm=folding.norm_before(node))
+
+
+def select_expert(index: int, name: Literal["gate", "up", "down"]) -> Select:
+    """A matrix of one expert; the gate's is halved, as silu has it."""
+
+    def select(node: Node, folding: Folding) -> tuple[Matrix, Fold]:
+        assert isinstance(node, Experts)  # noqa: S101
+        matrix: Matrix = getattr(node.experts[index], name)
+        if name == "down":
+            return matrix, Fold()
+        return matrix, Fold(0.5 if name == "gate" else 1.0, folding.norm_before(node))
+
+    return select
 
 
 def fold_matrix(matrix: Matrix, fold: Fold, tensors: Tensors) -> tuple[Floats, Floats | None]:

@@ -9,20 +9,22 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatchmethod
+from typing import Protocol
 
 import numpy as np
 
 from lpu_backend.chip import ChipSpec
-from lpu_backend.compiler.agreeing import FP32, Pass, walk
-from lpu_backend.compiler.attending import Attention, StepShape, cap_softly
+from lpu_backend.compiler.agreeing import FP32, INT32, Pass, walk
+from lpu_backend.compiler.attending import Attention, StepShape, cap_softly, mask_slots
 from lpu_backend.compiler.building import Data, MapBuilder, ProgramBuilder, number
 from lpu_backend.compiler.errors import CompileError
-from lpu_backend.compiler.folding import Folding, add_offset
+from lpu_backend.compiler.experts import Routing
+from lpu_backend.compiler.folding import Folding, Select, add_offset, select_expert, select_linear, select_router
 from lpu_backend.compiler.layouts import HeadLayout, Layout, lay_out_dense, lay_out_heads
 from lpu_backend.compiler.matrices import Fetch, apply_matrix, spread_channels
 from lpu_backend.compiler.scaling import Part, Planes, Roots, find_roots, make_planes
 from lpu_backend.compiler.vector_program import AllGather, Argument, PermuteLanes, Rows, Value, VectorProgram
-from lpu_backend.graph.nodes import Add, Attend, Gate, Linear, Node, RmsNorm, Rotate, SoftCap
+from lpu_backend.graph.nodes import Add, Attend, Expert, Experts, Gate, Linear, Matrix, Node, RmsNorm, Rotate, SoftCap
 from lpu_backend.isa.operands import DataType
 
 HIDDEN, HIDDEN_SHARD = "hidden", "hidden shard"
@@ -48,18 +50,17 @@ class Held:
     whole: str | None = None
 
 
-class WeightSource:
-    """What constants are made of: quantised matrices and vectors, by layer and by the node's name in layer 0.
+Operand = tuple[Planes, str, Layout]
 
-    `matrix(name)` gives the Fetch of a Linear, `vector(name)` a tensor by layer, `has_bias` whether the Linear has one.
-    """
 
-    def __init__(
-        self,
-        matrix: Callable[[str], Fetch],
-        vector: Callable[[str], Callable[[int], np.ndarray[tuple[int, ...], np.dtype[np.float32]]]],
-    ) -> None:
-        self.matrix, self.vector = matrix, vector
+class WeightSource(Protocol):
+    """What constants are made of, by layer and by a node's name in the first layer of its kind."""
+
+    def matrix(self, name: str, select: Select) -> Fetch:
+        """The matrix that `select` finds in the node, folded and quantised."""
+
+    def vector(self, name: str) -> Callable[[int], np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+        """The weight of a norm."""
 
 
 class Lowering:
@@ -81,6 +82,7 @@ class Lowering:
         self.held: dict[str, Held] = {}
         self._planes: dict[str, Planes] = {}
         self._roots: dict[tuple[str, float], Roots] = {}
+        self._heads_of: dict[str, HeadLayout] = {}
         self._layouts = self._choose_layouts()
 
     def hold_hidden(self, name: str, channels: int) -> None:
@@ -131,18 +133,62 @@ class Lowering:
 
     @lower_node.register
     def _linear(self, node: Linear) -> None:
+        layout = self._layouts[node.name]
+        result = self._apply(node.name, self._operand(node), layout, node.matrix, select_linear)
+        self.held[node.name] = Held(layout, result)
+
+    @lower_node.register
+    def _experts(self, node: Experts) -> None:
+        """Every expert is computed; its weight is 0 where it is not chosen."""
+        if node.activation != "silu":
+            raise CompileError(f"{node.name}: experts with {node.activation} cannot be compiled yet")
+        operand, tokens = self._operand(node), self._tokens
+        lanes = lay_out_dense(len(node.experts), 1, self._chip.lanes)
+        everywhere = Layout(np.repeat(lanes.channels, self._chips, axis=0))
+        scores = self._apply(f"{node.name} router", operand, everywhere, node.router, select_router)
+        routing = Routing(self.builder, node.name, len(node.experts), tokens)
+        weights = routing.weigh(scores, node.active, renormalise=node.renormalise)
+        layout = lay_out_dense(node.channels, self._chips, self._chip.lanes)
+        total = self.builder.local(node.name, FP32, layout.rows * tokens)
+        for index, expert in enumerate(node.experts):
+            result = self._apply_expert(node, index, expert, operand, layout)
+            for part in walk(tokens, layout.rows):
+                m = MapBuilder(self.builder, f"{node.name} {index} add", part.places)
+                at = part.at(1, tokens)
+                added = m.op("Mul", FP32, m.read(result, *at), m.read(weights, *part.at(1, 0, index * tokens)))
+                if index:
+                    added = m.op("Add", FP32, m.read(total, *at), added)
+                m.write(added, total, *at)
+                m.finish()
+        self.held[node.name] = Held(layout, total)
+
+    def _apply_expert(self, node: Experts, index: int, expert: Expert, operand: Operand, output: Layout) -> str:
+        inner = lay_out_dense(expert.up.outputs, self._chips, self._chip.lanes)
+        name = f"{node.name} {index}"
+        gate = self._apply(f"{name} gate", operand, inner, expert.gate, select_expert(index, "gate"))
+        up = self._apply(f"{name} up", operand, inner, expert.up, select_expert(index, "up"))
+        gated = self.builder.local(f"{name} gated", FP32, inner.rows * self._tokens)
+        m = MapBuilder(self.builder, f"{name} gated", inner.rows * self._tokens)
+        m.write(m.op("Mul", FP32, _silu(m, m.read(gate)), m.read(up)), gated)
+        m.finish()
+        self.held[f"{name} gated"] = Held(inner, gated)
+        planes = self._split(f"{name} gated")
+        down = planes, planes.scale, inner
+        return self._apply(f"{name} down", down, output, expert.down, select_expert(index, "down"))
+
+    def _operand(self, node: Linear | Experts) -> Operand:
+        """The planes of what a matrix reads, the scale to use, and how it lies."""
         norm = self._folding.nodes.get(node.inputs[0])
         source, planes, scale = node.inputs[0], None, None
         if isinstance(norm, RmsNorm) and self._folding.is_folded(norm):
             source = norm.inputs[0]
             scale = self._find_roots(source, norm.epsilon).scaled
         planes = self._split(source)
-        layout = self._layouts[node.name]
-        operand = (planes, scale or planes.scale, self.held[source].layout)
-        has_bias = node.matrix.bias is not None
-        fetch = self._weights.matrix(node.name)
-        result = apply_matrix(self.builder, node.name, operand, layout, self._tokens, fetch, has_bias)
-        self.held[node.name] = Held(layout, result)
+        return planes, scale or planes.scale, self.held[source].layout
+
+    def _apply(self, name: str, operand: Operand, layout: Layout, matrix: Matrix, select: Select) -> str:
+        fetch = self._weights.matrix(name.partition(" ")[0], select)
+        return apply_matrix(self.builder, name, operand, layout, self._tokens, fetch, matrix.bias is not None)
 
     @lower_node.register
     def _rotate(self, node: Rotate) -> None:
@@ -265,7 +311,47 @@ class Lowering:
         return self.builder.constant(f"{node.name} weight", FP32, layout.rows, data)
 
     def _normalise_heads(self, node: RmsNorm, source: Held) -> None:
-        raise CompileError(f"{node.name}: norms of heads cannot be compiled yet")
+        """Each head is a row of its own, zero outside its slot, until its root is known."""
+        heads = self._heads_of[node.name]
+        places, slots = source.layout.rows * self._tokens, heads.slots
+        masks = mask_slots(self.builder, heads)
+
+        def make_part(slot: int) -> Part:
+            def read(m: MapBuilder, _: Pass) -> Argument:
+                return m.op("And", INT32, m.read(source.shard), m.read(masks, slot, 0))
+
+            return Pass(places, (slot, slots), (0, 0)), read
+
+        shape = places * slots, 1
+        planes = make_planes(self.builder, node.name, shape, [make_part(slot) for slot in range(slots)])
+        roots = find_roots(self.builder, node.name, planes, shape[0], [0], node.width, node.epsilon)
+        weight = self._spread_weight(node, source.layout)
+        result = self.builder.local(node.name, FP32, places)
+        for part in walk(self._tokens, source.layout.rows):
+            for slot in range(slots):
+                self._normalise_slot(node, (source.shard, roots.root, weight, masks), part, (slot, slots), result)
+        self.held[node.name] = Held(source.layout, result)
+
+    def _normalise_slot(
+        self,
+        node: RmsNorm,
+        values: tuple[str, str, str | None, str],
+        part: Pass,
+        slot: tuple[int, int],
+        result: str,
+    ) -> None:
+        source, root, weight, masks = values
+        at = part.at(1, self._tokens)
+        m = MapBuilder(self.builder, f"{node.name} {slot[0]}", part.places)
+        heads = part.at(slot[1], slot[1] * self._tokens, slot[0])
+        scaled = m.op("Mul", FP32, m.read(source, *at), m.read(root, *heads))
+        if weight is not None:
+            scaled = m.op("Mul", FP32, scaled, m.read(weight, *part.at(0, 1)))
+        kept = m.op("And", INT32, scaled, m.read(masks, slot[0], 0))
+        if slot[0]:
+            kept = m.op("Or", INT32, kept, m.read(result, *at))
+        m.write(kept, result, *at)
+        m.finish()
 
     def _lay_out_heads(self, node: Attend) -> HeadLayout:
         return lay_out_heads(
@@ -287,12 +373,13 @@ class Lowering:
             if isinstance(node, Attend):
                 heads = self._lay_out_heads(node)
                 for place, name in enumerate(node.inputs):
-                    layouts[self._trace_back(name)] = heads.key_layout() if place else heads.query_layout()
+                    layouts[self._trace_back(name, heads)] = heads.key_layout() if place else heads.query_layout()
         return layouts
 
-    def _trace_back(self, name: str) -> str:
-        """The Linear that a query, key or value comes from."""
+    def _trace_back(self, name: str, heads: HeadLayout) -> str:
+        """The Linear that a query, key or value comes from; notes how the heads of what lies between are laid out."""
         while not isinstance(node := self._folding.nodes[name], Linear):
+            self._heads_of[name] = heads
             name = node.inputs[0]
         return name
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from lpu_backend.arithmetic.planes import quantise_rows
 from lpu_backend.chip import GROQCHIP1, ChipSpec
 from lpu_backend.compiler.attending import StepShape
-from lpu_backend.compiler.folding import Folding, Tensors, fold_matrix
+from lpu_backend.compiler.folding import Folding, Select, Tensors, fold_matrix
 from lpu_backend.compiler.layouts import HeadLayout, Layout, lay_out_dense, lay_out_heads
-from lpu_backend.compiler.lowering import Lowered, Lowering, WeightSource
+from lpu_backend.compiler.lowering import Lowered, Lowering
 from lpu_backend.compiler.matrices import Fetch, QuantisedMatrix
-from lpu_backend.graph.nodes import Attend, Linear, ModelGraph, Node, RmsNorm
+from lpu_backend.graph.nodes import Attend, ModelGraph, Node, RmsNorm
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class ModelLowering:
 
     def _lower(self, name: str, layers: Sequence[Sequence[Node]], shape: StepShape) -> Lowered:
         nodes = layers[0]
-        lowering = Lowering(name, nodes, _Weights(layers, self._tensors).source(), shape, self.chips, self.chip)
+        lowering = Lowering(name, nodes, _Weights(layers, self._tensors), shape, self.chips, self.chip)
         lowering.hold_hidden(nodes[0].inputs[0], self.graph.hidden)
         lowering.lower()
         return lowering.finish(nodes[-1].name)
@@ -86,21 +86,17 @@ class _Weights:
         self._places = {node.name: place for place, node in enumerate(layers[0])}
         self._foldings = [Folding(nodes) for nodes in layers]
 
-    def source(self) -> WeightSource:
-        return WeightSource(self._matrix, self._vector)
-
-    def _matrix(self, name: str) -> Fetch:
+    def matrix(self, name: str, select: Select) -> Fetch:
         @cache
         def fetch(layer: int) -> QuantisedMatrix:
-            node = self._layers[layer][self._places[name]]
-            assert isinstance(node, Linear)  # noqa: S101  as the layer of the same kind has it
-            weight, bias = fold_matrix(node.matrix, self._foldings[layer].fold_of(node), self._tensors)
+            matrix, fold = select(self._layers[layer][self._places[name]], self._foldings[layer])
+            weight, bias = fold_matrix(matrix, fold, self._tensors)
             codes, scales = quantise_rows(weight)
             return QuantisedMatrix(codes.astype(np.int8), scales, bias)
 
         return fetch
 
-    def _vector(self, name: str) -> Callable[[int], NDArray[np.float32]]:
+    def vector(self, name: str) -> Callable[[int], NDArray[np.float32]]:
         def fetch(layer: int) -> NDArray[np.float32]:
             node = self._layers[layer][self._places[name]]
             assert isinstance(node, RmsNorm)  # noqa: S101

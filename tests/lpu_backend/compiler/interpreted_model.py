@@ -1,16 +1,17 @@
 """A model run by the meaning of its vector programs: no places, no cycles."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpu_backend.chip import GROQCHIP1, ChipSpec
+from lpu_backend.compiler.attending import StepShape
 from lpu_backend.compiler.interpreter import Interpreter
 from lpu_backend.compiler.lowering import COSINES, HIDDEN, HIDDEN_SHARD, SINES, Lowered
-from lpu_backend.compiler.model_lowering import ModelLowering
+from lpu_backend.compiler.model_lowering import LayerKind, ModelLowering
 from lpu_backend.compiler.step_inputs import make_mask, place_hidden, place_rotations
-from lpu_backend.graph.nodes import Attend, ModelGraph
+from lpu_backend.graph.nodes import Attend, ModelGraph, Node
 from lpu_backend.runtime.rope import RotationTable
 
 Floats = NDArray[np.float32]
@@ -58,9 +59,11 @@ class InterpretedModel:
         logits[:, head.layout.channels[chip, row, lane]] = by_row[chip, row, :, lane].T
         return logits
 
-    def _list_layers(self):
-        placed = [(i, kind, k) for kind in self.lowering.kinds for k, i in enumerate(kind.layers)]
-        return [(kind, ordinal, index) for index, kind, ordinal in sorted(placed, key=lambda entry: entry[0])]
+    def _list_layers(self) -> Iterator[tuple[LayerKind, int, int]]:
+        """(kind, place in the kind, layer), in the order of the layers."""
+        places = {index: (kind, place) for kind in self.lowering.kinds for place, index in enumerate(kind.layers)}
+        for index in sorted(places):
+            yield *places[index], index
 
     def _prepare(self, lowered: Lowered, ordinal: int, index: int, shard: Floats, whole: Floats) -> Interpreter:
         machine = Interpreter(lowered.program, self._chip)
@@ -75,7 +78,7 @@ class InterpretedModel:
             machine.values[HIDDEN][:] = whole
         return machine
 
-    def _write_positions(self, machine: Interpreter, nodes, shape) -> None:
+    def _write_positions(self, machine: Interpreter, nodes: Sequence[Node], shape: StepShape) -> None:
         for node in nodes:
             if isinstance(node, Attend):
                 layout = self.lowering.lay_out_heads(node)
