@@ -5,7 +5,7 @@ Every step is a program: all layers and the head, on the chips of one group. The
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,14 @@ from lpu_backend.compiler.lowering import COSINES, HIDDEN, HIDDEN_SHARD, SINES, 
 from lpu_backend.compiler.model_lowering import LayerKind, ModelLowering
 from lpu_backend.compiler.placing import Part, place_parts
 from lpu_backend.compiler.scheduling import schedule_program
+from lpu_backend.compiler.sram import list_plane_slices
 from lpu_backend.compiler.step_inputs import make_mask, place_hidden, place_rotations
-from lpu_backend.compiler.template import Template, ValuePlace
+from lpu_backend.compiler.template import Template
 from lpu_backend.compiler.vector_program import Tiles, Value
 from lpu_backend.graph.nodes import Attend, ModelGraph
 from lpu_backend.isa.operands import DataType
 from lpu_backend.isa.program import Program, Region
 from lpu_backend.machine import Machine
-from lpu_backend.compiler.sram import list_plane_slices
 from lpu_backend.runtime.rope import RotationTable
 
 Floats = NDArray[np.float32]
@@ -126,7 +126,9 @@ class EmulatedModel:
         if value.kind == "constant":
             array = stage.lowered.data[value.name](stage.ordinal)
             data = np.ascontiguousarray(array[member % len(array)]).astype(value.dtype.numpy).tobytes()
-        kind = "constant" if data else "input" if value.kind == "input" else "output"
+        kind: Literal["input", "output", "constant"] = "output"
+        if value.kind != "local":
+            kind = value.kind
         return Region(
             name,
             kind,
@@ -137,7 +139,7 @@ class EmulatedModel:
             place.address + further,
             1,
             member,
-            data,  # type: ignore[arg-type]
+            data,
         )
 
     def _tile_regions(self, stage: _Stage, tiles: Tiles, member: int) -> Iterator[Region]:
@@ -208,6 +210,3 @@ class EmulatedModel:
 def _name(stage: _Stage, thing: Value | Tiles, member: int) -> str:
     where = "model" if thing.scope == "model" else f"layer {stage.layer}"
     return f"{where} {thing.name} {member}"
-
-
-__all__ = ["EmulatedModel", "EmulatedStep", "ValuePlace"]

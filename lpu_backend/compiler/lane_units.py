@@ -10,8 +10,8 @@ from lpu_backend.compiler.mesh import assign_alus
 from lpu_backend.compiler.sram import side_of
 from lpu_backend.compiler.units import Access, Issue, Make, Series, Unit, UnitBuilder
 from lpu_backend.compiler.vector_program import In, LaneMax, Of, PermuteLanes, Rows, Step, StoreRow
-from lpu_backend.isa.instructions import Instruction, Permute, Rotate, Write
-from lpu_backend.isa.operands import DataType, Stream
+from lpu_backend.isa.instructions import Permute, Rotate, Write
+from lpu_backend.isa.operands import DataType
 
 _SIDE: Final = 4
 """Rotate turns a tile's lanes as a block of 4 x 4: over its 16 streams each lane sees them all."""
