@@ -107,7 +107,8 @@ class EmulatedModel:
 
     def _write_program(self, stages: Sequence[_Stage]) -> Program:
         placed = [Placed(stage.template, stage.begin_cycle, stage.ordinal) for stage in stages]
-        queues = tuple(write_queues(placed, member, self._chip) for member in range(self._chips))
+        members, is_aligned = range(self._chips), self._chips > 1
+        queues = tuple(write_queues(placed, member, self._chip, is_aligned=is_aligned) for member in members)
         regions: dict[str, Region] = {}
         for stage in stages:
             for region in self._list_regions(stage):
