@@ -11,7 +11,6 @@ from lpu_backend.checker import list_hazards
 from lpu_backend.chip import ChipSpec
 from lpu_backend.compiler.emission import Placed, write_queues
 from lpu_backend.compiler.sram import list_plane_slices
-from lpu_backend.compiler.template import Template
 from lpu_backend.compiler.vector_program import AllGather, Tiles, Value
 from lpu_backend.hazards import Hazard
 from lpu_backend.isa.operands import DataType
