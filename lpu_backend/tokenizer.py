@@ -7,8 +7,9 @@ import msgspec
 from tokenizers import Tokenizer
 
 from lpu_backend.chat_template import ChatTemplate, read_chat_template
-from lpu_backend.config import ModelConfig, decode_json_file, read_model_config
+from lpu_backend.config import decode_json_file, read_graph
 from lpu_backend.exceptions import CheckpointError
+from lpu_backend.graph.nodes import ModelGraph
 
 TOKENIZER_FILE = "tokenizer.json"
 
@@ -36,10 +37,10 @@ class CheckpointTokenizer:
 
 def read_tokenizer(folder: Path) -> CheckpointTokenizer:
     """Read the tokenizer of a checkpoint folder. Raises CheckpointError."""
-    return make_tokenizer(folder, read_model_config(folder))
+    return make_tokenizer(folder, read_graph(folder))
 
 
-def make_tokenizer(folder: Path, config: ModelConfig) -> CheckpointTokenizer:
+def make_tokenizer(folder: Path, graph: ModelGraph) -> CheckpointTokenizer:
     """As `read_tokenizer`, with config.json already read."""
     path = folder / TOKENIZER_FILE
     _check_decoder(path)
@@ -50,9 +51,9 @@ def make_tokenizer(folder: Path, config: ModelConfig) -> CheckpointTokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     ids = tokenizer.get_vocab(with_added_tokens=True).values()
-    if max(ids, default=0) >= config.vocab_size:
-        raise CheckpointError(f"{TOKENIZER_FILE}: has ids past the vocab_size of config.json, {config.vocab_size}")
-    return CheckpointTokenizer(tokenizer, read_chat_template(folder), config.max_position_embeddings)
+    if max(ids, default=0) >= graph.vocabulary:
+        raise CheckpointError(f"{TOKENIZER_FILE}: has ids past the vocab_size of config.json, {graph.vocabulary}")
+    return CheckpointTokenizer(tokenizer, read_chat_template(folder), graph.context_window)
 
 
 class _Decoder(msgspec.Struct):

@@ -63,7 +63,7 @@ def reference_logits(reference: Any, ids: Sequence[int]) -> Any:
 
 
 def our_logits(model: CheckpointModel, ids: Sequence[int], cache: KvCache) -> Any:
-    return model.llama.compute_logits(model.llama.compute_hidden(ids, cache))
+    return model.runtime.compute_logits(model.runtime.compute_hidden(ids, cache))
 
 
 @pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES.keys())
@@ -74,14 +74,14 @@ def test_logits_and_64_greedy_tokens_agree_with_transformers(
     model, reference = read_model(folder, FloatNumerics()), load_reference(folder)
 
     for tokens in (1, 17, 200):
-        ids, cache = prompt_of(tokens), KvCache(model.llama.config)
+        ids, cache = prompt_of(tokens), model.runtime.make_cache()
         ours = our_logits(model, ids, cache)
         np.testing.assert_allclose(ours, reference_logits(reference, ids), rtol=0, atol=TOLERANCE)
         answer: list[int] = []
         row = ours[-1]
         for _ in range(64):
             answer.append(int(row.argmax()))
-            row = model.llama.advance(answer[-1:], cache)
+            row = model.runtime.advance(answer[-1:], cache)
         expected = reference_logits(reference, ids + answer)
         assert answer == expected[tokens - 1 : -1].argmax(axis=1).tolist()
         np.testing.assert_allclose(row, expected[-1], rtol=0, atol=TOLERANCE)
