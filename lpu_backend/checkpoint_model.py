@@ -72,7 +72,8 @@ class CheckpointModel:
         return self._iterate_steps(tuple(prompt_ids), params, limit_tokens)
 
     def _iterate_steps(self, prompt_ids: Sequence[int], params: SamplingParams, limit_tokens: int) -> Iterator[Step]:
-        cache, release = self.runtime.make_cache(), TextRelease(params.stop)
+        cache = self.runtime.make_cache()
+        release = TextRelease(params.stop, drops_first_space=self.tokenizer.drops_first_space)
         logits = self.runtime.advance(prompt_ids, cache)
         for index in range(limit_tokens):
             token_id = sample_token(logits, params, position=len(prompt_ids) + index)
