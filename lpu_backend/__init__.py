@@ -1,4 +1,4 @@
-"""The emulated LPU: loads a Llama checkpoint, computes its tokens, and says how long the hardware would have taken.
+"""The emulated LPU: loads a checkpoint, computes its tokens, and says how long the hardware would have taken.
 
 These names are the whole public surface; the product imports nothing else from here.
 """

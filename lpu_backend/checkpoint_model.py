@@ -1,4 +1,4 @@
-"""The ChatModel of a checkpoint folder: generation over the Llama runtime."""
+"""The ChatModel of a checkpoint folder: generation over the runtime."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -8,11 +8,10 @@ from pathlib import Path
 import msgspec
 
 from lpu_backend.chip import GROQCHIP1, ChipSpec
-from lpu_backend.config import CONFIG_FILE, GENERATION_CONFIG_FILE, read_end_of_turn_ids, read_model_config
+from lpu_backend.config import CONFIG_FILE, GENERATION_CONFIG_FILE, read_end_of_turn_ids, read_graph
 from lpu_backend.exceptions import PromptError
 from lpu_backend.runtime.chip_numerics import ChipNumerics
-from lpu_backend.runtime.kv_cache import KvCache
-from lpu_backend.runtime.llama import LlamaModel
+from lpu_backend.runtime.graph_model import GraphModel
 from lpu_backend.runtime.numerics import Numerics
 from lpu_backend.runtime.sampling import sample_token
 from lpu_backend.tensors import check_weight_files, list_weight_files, read_tensors
@@ -50,15 +49,15 @@ class CheckpointModel:
     """A ChatModel. Everything here is read-only after loading; a generation's state is in its iterator."""
 
     def __init__(
-        self, llama: LlamaModel, tokenizer: CheckpointTokenizer, end_of_turn_ids: frozenset[int], program: Program
+        self, runtime: GraphModel, tokenizer: CheckpointTokenizer, end_of_turn_ids: frozenset[int], program: Program
     ) -> None:
-        self.llama = llama
+        self.runtime = runtime
         self.tokenizer = tokenizer
         self.context_window = tokenizer.context_window
         self.program_hash = program.program_hash
         self._program = program
         self._end_of_turn_ids = end_of_turn_ids
-        self._token_bytes = tokenizer.list_token_bytes(llama.config.vocab_size)
+        self._token_bytes = tokenizer.list_token_bytes(runtime.graph.vocabulary)
 
     def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
         return self._program.emulate(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
@@ -66,22 +65,23 @@ class CheckpointModel:
     def generate(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[Step]:
         """Yield the answer token by token. Raises PromptError at the call."""
         require_room_for_one_token(len(prompt_ids), self.context_window)
-        vocabulary = self.llama.config.vocab_size
+        vocabulary = self.runtime.graph.vocabulary
         if min(prompt_ids) < 0 or max(prompt_ids) >= vocabulary:
             raise PromptError(f"a prompt id lies outside the vocabulary of {vocabulary} tokens")
         limit_tokens = min(params.max_completion_tokens, self.context_window - len(prompt_ids))
         return self._iterate_steps(tuple(prompt_ids), params, limit_tokens)
 
     def _iterate_steps(self, prompt_ids: Sequence[int], params: SamplingParams, limit_tokens: int) -> Iterator[Step]:
-        cache, release = KvCache(self.llama.config), TextRelease(params.stop)
-        logits = self.llama.advance(prompt_ids, cache)
+        cache = self.runtime.make_cache()
+        release = TextRelease(params.stop, drops_first_space=self.tokenizer.drops_first_space)
+        logits = self.runtime.advance(prompt_ids, cache)
         for index in range(limit_tokens):
             token_id = sample_token(logits, params, position=len(prompt_ids) + index)
             is_last = index + 1 == limit_tokens
             yield (step := self._make_step(index, token_id, release, is_last))
             if step.finish_reason is not None:
                 return
-            logits = self.llama.advance([token_id], cache)
+            logits = self.runtime.advance([token_id], cache)
 
     def _make_step(self, index: int, token_id: int, release: TextRelease, is_last: bool) -> Step:
         is_end_of_turn = token_id in self._end_of_turn_ids
@@ -101,16 +101,16 @@ def read_model(folder: Path, numerics: Numerics | None = None) -> CheckpointMode
 
     Served in the chip's numerics; others are for comparison.
     """
-    config = read_model_config(folder)
-    tokenizer = make_tokenizer(folder, config)
-    end_of_turn_ids = read_end_of_turn_ids(folder, config)
+    graph = read_graph(folder)
+    tokenizer = make_tokenizer(folder, graph)
+    end_of_turn_ids = read_end_of_turn_ids(folder)
     files = list_weight_files(folder)
-    check_weight_files(files, config)
+    check_weight_files(files, graph)
 
-    numerics = numerics or ChipNumerics(config.max_position_embeddings)
+    numerics = numerics or ChipNumerics(graph.context_window)
     hasher = _start_program_hash(folder, tokenizer, GROQCHIP1, numerics)
-    llama = LlamaModel(config, read_tensors(files, hasher), numerics)
-    return CheckpointModel(llama, tokenizer, end_of_turn_ids, Program(hasher.hexdigest(), shape_of(config)))
+    runtime = GraphModel(graph, read_tensors(files, hasher), numerics)
+    return CheckpointModel(runtime, tokenizer, end_of_turn_ids, Program(hasher.hexdigest(), shape_of(graph)))
 
 
 def _start_program_hash(

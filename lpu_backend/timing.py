@@ -15,11 +15,13 @@ for them will say what that takes.
 It is coarse by intent. Where the true time is known (see the two overheads) it is within some tens of percent.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from lpu_backend.chip import ChipSpec
-from lpu_backend.config import ModelConfig
+from lpu_backend.graph.nodes import Attend, ModelGraph, Node
+from lpu_backend.graph.tensors import list_matrices, list_nodes
 
 MODE_ESTIMATE = "estimate"
 
@@ -66,19 +68,25 @@ class TimingModel(Protocol):
         """Token counts of at least 1 to chips and cycles."""
 
 
-def shape_of(config: ModelConfig) -> ModelShape:
-    """Count the matrices of a Llama; norms and biases are left out (under 0.1 %)."""
-    hidden, head_dim = config.hidden_size, config.head_width
-    attention = hidden * head_dim * 2 * (config.query_heads + config.kv_heads)
-    mlp = 3 * hidden * config.intermediate_size
-    output = config.vocab_size * hidden
+def shape_of(graph: ModelGraph) -> ModelShape:
+    """Count a model's matrices, of experts all; norms and biases are left out (under 0.1 %).
+
+    Layers are taken to be alike: where they differ, each counts as their mean.
+    """
+    head = [matrix for node in graph.head for matrix in list_matrices(node)]
+    kv_channels = sum(node.kv_heads * node.head_dim for node in list_nodes(graph) if isinstance(node, Attend))
+    is_tied = any(matrix.weight == graph.embed.table for matrix in head)
     return ModelShape(
-        layers=config.num_hidden_layers,
-        layer_weights=attention + mlp,
-        head_weights=output,
-        embedding_weights=0 if config.tie_word_embeddings else output,
-        kv_bytes_per_token=2 * config.num_hidden_layers * config.kv_heads * head_dim * KV_BYTES,
+        layers=len(graph.layers),
+        layer_weights=_ceil(sum(_count_weights(nodes) for nodes in graph.layers), len(graph.layers)),
+        head_weights=_count_weights(graph.head),
+        embedding_weights=0 if is_tied else graph.vocabulary * graph.hidden,
+        kv_bytes_per_token=2 * kv_channels * KV_BYTES,
     )
+
+
+def _count_weights(nodes: Sequence[Node]) -> int:
+    return sum(matrix.inputs * matrix.outputs for node in nodes for matrix in list_matrices(node))
 
 
 def estimate_time(shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, completion_tokens: int) -> Timing:

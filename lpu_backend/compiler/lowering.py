@@ -5,7 +5,6 @@ there are: each chip computes its rows, and where all rows are needed, an AllGat
 in the order (row, token).
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatchmethod
@@ -14,16 +13,18 @@ from typing import Protocol
 import numpy as np
 
 from lpu_backend.chip import ChipSpec
-from lpu_backend.compiler.agreeing import FP32, INT32, Pass, walk
-from lpu_backend.compiler.attending import Attention, StepShape, cap_softly, mask_slots
-from lpu_backend.compiler.building import Data, MapBuilder, ProgramBuilder, number
+from lpu_backend.compiler.activations import find_activation
+from lpu_backend.compiler.agreeing import FP32, Pass, walk
+from lpu_backend.compiler.attending import Attention, StepShape, cap_softly
+from lpu_backend.compiler.building import Data, MapBuilder, ProgramBuilder
 from lpu_backend.compiler.errors import CompileError
 from lpu_backend.compiler.experts import Routing
-from lpu_backend.compiler.folding import Folding, Select, add_offset, select_expert, select_linear, select_router
+from lpu_backend.compiler.head_norms import HeadNorm
 from lpu_backend.compiler.layouts import HeadLayout, Layout, lay_out_dense, lay_out_heads
 from lpu_backend.compiler.matrices import Fetch, apply_matrix, spread_channels
 from lpu_backend.compiler.scaling import Part, Planes, Roots, find_roots, make_planes
 from lpu_backend.compiler.vector_program import AllGather, Argument, PermuteLanes, Rows, Value, VectorProgram
+from lpu_backend.graph.folding import Folding, Select, select_expert, select_linear, select_router
 from lpu_backend.graph.nodes import Add, Attend, Expert, Experts, Gate, Linear, Matrix, Node, RmsNorm, Rotate, SoftCap
 from lpu_backend.isa.operands import DataType
 
@@ -140,8 +141,6 @@ class Lowering:
     @lower_node.register
     def _experts(self, node: Experts) -> None:
         """Every expert is computed; its weight is 0 where it is not chosen."""
-        if node.activation != "silu":
-            raise CompileError(f"{node.name}: experts with {node.activation} cannot be compiled yet")
         operand, tokens = self._operand(node), self._tokens
         lanes = lay_out_dense(len(node.experts), 1, self._chip.lanes)
         everywhere = Layout(np.repeat(lanes.channels, self._chips, axis=0))
@@ -169,7 +168,8 @@ class Lowering:
         up = self._apply(f"{name} up", operand, inner, expert.up, select_expert(index, "up"))
         gated = self.builder.local(f"{name} gated", FP32, inner.rows * self._tokens)
         m = MapBuilder(self.builder, f"{name} gated", inner.rows * self._tokens)
-        m.write(m.op("Mul", FP32, _silu(m, m.read(gate)), m.read(up)), gated)
+        activate = find_activation(node.name, node.activation)
+        m.write(m.op("Mul", FP32, activate(m, m.read(gate)), m.read(up)), gated)
         m.finish()
         self.held[f"{name} gated"] = Held(inner, gated)
         planes = self._split(f"{name} gated")
@@ -231,9 +231,7 @@ class Lowering:
         gate, up = (self.held[name] for name in node.inputs)
         result = self.builder.local(node.name, FP32, gate.layout.rows * self._tokens)
         m = MapBuilder(self.builder, node.name, gate.layout.rows * self._tokens)
-        activate = _ACTIVATIONS.get(node.activation)
-        if activate is None:
-            raise CompileError(f"{node.name}: the activation {node.activation} cannot be compiled yet")
+        activate = find_activation(node.name, node.activation)
         m.write(m.op("Mul", FP32, activate(m, m.read(gate.shard)), m.read(up.shard)), result)
         m.finish()
         self.held[node.name] = Held(gate.layout, result)
@@ -299,59 +297,19 @@ class Lowering:
     def _spread_weight(self, node: RmsNorm, layout: Layout) -> str | None:
         if node.weight is None:
             return None
-        fetch, factor = self._weights.vector(node.name), np.float32(self._folding.norm_factor(node))
+        fetch = self._weights.vector(node.name)
 
         def data(layer: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-            weight = add_offset(fetch(layer), node.offset)
-            if factor != 1.0:
-                weight = weight * factor
+            weight = fetch(layer)
             repeated = np.tile(weight, int(layout.channels.max()) // len(weight) + 1)
             return spread_channels(repeated, layout)
 
         return self.builder.constant(f"{node.name} weight", FP32, layout.rows, data)
 
     def _normalise_heads(self, node: RmsNorm, source: Held) -> None:
-        """Each head is a row of its own, zero outside its slot, until its root is known."""
-        heads = self._heads_of[node.name]
-        places, slots = source.layout.rows * self._tokens, heads.slots
-        masks = mask_slots(self.builder, heads)
-
-        def make_part(slot: int) -> Part:
-            def read(m: MapBuilder, _: Pass) -> Argument:
-                return m.op("And", INT32, m.read(source.shard), m.read(masks, slot, 0))
-
-            return Pass(places, (slot, slots), (0, 0)), read
-
-        shape = places * slots, 1
-        planes = make_planes(self.builder, node.name, shape, [make_part(slot) for slot in range(slots)])
-        roots = find_roots(self.builder, node.name, planes, shape[0], [0], node.width, node.epsilon)
-        weight = self._spread_weight(node, source.layout)
-        result = self.builder.local(node.name, FP32, places)
-        for part in walk(self._tokens, source.layout.rows):
-            for slot in range(slots):
-                self._normalise_slot(node, (source.shard, roots.root, weight, masks), part, (slot, slots), result)
+        norm = HeadNorm(self.builder, node, self._heads_of[node.name], source.layout.rows, self._tokens)
+        result = norm.apply(source.shard, self._spread_weight(node, source.layout))
         self.held[node.name] = Held(source.layout, result)
-
-    def _normalise_slot(
-        self,
-        node: RmsNorm,
-        values: tuple[str, str, str | None, str],
-        part: Pass,
-        slot: tuple[int, int],
-        result: str,
-    ) -> None:
-        source, root, weight, masks = values
-        at = part.at(1, self._tokens)
-        m = MapBuilder(self.builder, f"{node.name} {slot[0]}", part.places)
-        heads = part.at(slot[1], slot[1] * self._tokens, slot[0])
-        scaled = m.op("Mul", FP32, m.read(source, *at), m.read(root, *heads))
-        if weight is not None:
-            scaled = m.op("Mul", FP32, scaled, m.read(weight, *part.at(0, 1)))
-        kept = m.op("And", INT32, scaled, m.read(masks, slot[0], 0))
-        if slot[0]:
-            kept = m.op("Or", INT32, kept, m.read(result, *at))
-        m.write(kept, result, *at)
-        m.finish()
 
     def _lay_out_heads(self, node: Attend) -> HeadLayout:
         return lay_out_heads(
@@ -382,21 +340,6 @@ class Lowering:
             self._heads_of[name] = heads
             name = node.inputs[0]
         return name
-
-
-def _silu(m: MapBuilder, half_gate: Argument) -> Argument:
-    return m.op("Mul", FP32, m.op("Add", FP32, m.op("TanH", FP32, half_gate), number(1.0)), half_gate)
-
-
-def _gelu_tanh(m: MapBuilder, gate: Argument) -> Argument:
-    cube = m.op("Mul", FP32, m.op("Mul", FP32, gate, gate), gate)
-    inner = m.op("Add", FP32, m.op("Mul", FP32, cube, number(0.044715)), gate)
-    tangent = m.op("TanH", FP32, m.op("Mul", FP32, inner, number(math.sqrt(2 / math.pi))))
-    half = m.op("Mul", FP32, gate, number(0.5))
-    return m.op("Mul", FP32, m.op("Add", FP32, tangent, number(1.0)), half)
-
-
-_ACTIVATIONS: dict[str, Callable[[MapBuilder, Argument], Argument]] = {"silu": _silu, "gelu_tanh": _gelu_tanh}
 
 
 def _swap_halves(head_dim: int, slot_lanes: int, lanes: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
