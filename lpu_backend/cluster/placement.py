@@ -33,21 +33,19 @@ def check_chip_count(chips: int, chips_per_node: int) -> None:
         raise PlacementError(f"{chips:,} chips are no whole nodes of {chips_per_node}; {above:,} are")
 
 
-def place_instance(inventory: Inventory, chips: int) -> Placement:
-    """Free chips for a new instance; spare nodes are left alone.
+def place_instance(inventory: Inventory, chips: int, *, may_use_spares: bool = False) -> Placement:
+    """Free chips for an instance. Spare nodes are left alone, unless a failure put it out of service before.
 
     Raises NoRoomError, or PlacementError for a number of chips that no program has.
     """
     check_chip_count(chips, inventory.chips_per_node)
     nodes = inventory.list_nodes(are_spares=False)
-    if chips < inventory.chips_per_node:
-        node = _choose_part(inventory, nodes, chips)
-        chosen = None if node is None else [node]
-    else:
-        chosen = _choose_whole(inventory, nodes, chips // inventory.chips_per_node)
-    if chosen is None:
+    placement = _place_on(inventory, nodes, chips)
+    if placement is None and may_use_spares:
+        placement = _place_on(inventory, list(range(inventory.topology.nodes)), chips)
+    if placement is None:
         raise NoRoomError(_describe_room(inventory, nodes, chips))
-    return tuple(chip for node in chosen for chip in inventory.list_free(node))[:chips]
+    return placement
 
 
 def move_instance(inventory: Inventory, placement: Sequence[int]) -> Placement:
@@ -65,6 +63,17 @@ def move_instance(inventory: Inventory, placement: Sequence[int]) -> Placement:
         for place, chip in zip(places, stand_ins, strict=True):
             moved[place] = chip
     return tuple(moved)
+
+
+def _place_on(inventory: Inventory, nodes: list[int], chips: int) -> Placement | None:
+    if chips < inventory.chips_per_node:
+        node = _choose_part(inventory, nodes, chips)
+        chosen = None if node is None else [node]
+    else:
+        chosen = _choose_whole(inventory, nodes, chips // inventory.chips_per_node)
+    if chosen is None:
+        return None
+    return tuple(chip for node in chosen for chip in inventory.list_free(node))[:chips]
 
 
 def _choose_stand_ins(inventory: Inventory, broken: int, chips: int, held: Iterable[int]) -> list[int]:

@@ -102,6 +102,13 @@ def test_a_failed_chip_of_others_moves_nothing() -> None:
     assert move(inventory.with_failed(2), (0, 1)) == (0, 1)
 
 
+def test_an_instance_that_a_failure_put_out_of_service_may_come_back_on_a_spare() -> None:
+    inventory = cluster(16).with_failed(0)
+    with pytest.raises(NoRoomError):
+        place(inventory, 8)
+    assert place(inventory, 8, may_use_spares=True) == tuple(range(8, 16))
+
+
 @given(
     size=st.sampled_from([1, 5, 8, 16, ONE_RACK, 80, TWO_RACKS, FIVE_RACKS]),
     events=st.lists(
