@@ -14,6 +14,11 @@ from inference.models import ClusterChip, Deployment
 BATCH = 500
 
 
+def get_topology() -> lpu_backend.Topology:
+    """How the chips are joined. Raises TopologyError when LPU_CLUSTER_CHIPS is no cluster's size."""
+    return lpu_backend.build_topology(settings.CLUSTER_CHIPS)
+
+
 def read_inventory() -> lpu_backend.Inventory:
     """The cluster as it stands. Raises TopologyError when LPU_CLUSTER_CHIPS is no cluster's size."""
     if not ClusterChip.objects.exists():
@@ -51,7 +56,7 @@ def list_placement(deployment: Deployment) -> tuple[int, ...]:
 
 def _sync_chips() -> None:
     """As many rows as the settings say; a chip beyond them goes once nobody holds it."""
-    count = lpu_backend.build_topology(settings.CLUSTER_CHIPS).chips
+    count = get_topology().chips
     if ClusterChip.objects.filter(number__lt=count).count() < count:
         rows = (ClusterChip(number=number) for number in range(count))
         ClusterChip.objects.bulk_create(rows, ignore_conflicts=True, batch_size=BATCH)
@@ -59,7 +64,7 @@ def _sync_chips() -> None:
 
 
 def _as_inventory(rows: object) -> lpu_backend.Inventory:
-    topology = lpu_backend.build_topology(settings.CLUSTER_CHIPS)
+    topology = get_topology()
     failed, taken = set[int](), dict[int, int]()
     for number, failed_at, deployment_id in rows:  # type: ignore[attr-defined]
         if failed_at is not None:

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from inference.chips import list_placement, read_inventory
+from inference.chips import get_topology, list_placement, read_inventory
 from inference.models import Deployment
-from lpu_backend import Inventory
 
 
 def describe_cluster() -> dict[str, Any]:
@@ -21,13 +20,13 @@ def describe_cluster() -> dict[str, Any]:
         "free_chips": sum(len(inventory.list_free(node)) for node in inventory.list_nodes(are_spares=False)),
         "free_spare_nodes": [node for node in nodes if inventory.is_spare(node) and inventory.is_whole_and_free(node)],
         "failed_chips": sorted(inventory.failed),
-        "deployments": [describe_deployment(deployment, inventory) for deployment in live],
+        "deployments": [describe_deployment(deployment) for deployment in live],
     }
 
 
-def describe_deployment(deployment: Deployment, inventory: Inventory | None = None) -> dict[str, Any]:
+def describe_deployment(deployment: Deployment) -> dict[str, Any]:
     """One deployment, and which chips of which nodes and racks it has, as JSON values."""
-    topology = (inventory or read_inventory()).topology
+    topology = get_topology()
     placement = list_placement(deployment)
     return {
         "deployment": deployment.pk,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import lpu_backend
 from billing.types import PriceQuote
-from inference.chips import list_placement, read_inventory
+from inference.chips import get_topology, list_placement
 from inference.deployments import check_model_id, fail_deployment, finish_draining, retire_model, start_deployment
 from inference.exceptions import DeploymentError
 from inference.models import Deployment, Job
@@ -101,7 +101,7 @@ def retire_and_wait(*, model_id: str, report: Report, timeout_s: float) -> list[
 
 def describe_place(deployment: Deployment) -> str:
     """`8 chips: node 1, rack 0`."""
-    topology = read_inventory().topology
+    topology = get_topology()
     placement = list_placement(deployment)
     nodes, racks = ({of(chip) for chip in placement} for of in (topology.node_of, topology.rack_of))
     return f"{_count(len(placement), 'chip')}: {_span('node', nodes)}, {_span('rack', racks)}"

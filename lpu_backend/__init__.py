@@ -24,7 +24,7 @@ from lpu_backend.exceptions import (
     PromptError,
     SamplingParamsError,
 )
-from lpu_backend.network.topology import TopologyError, build_topology
+from lpu_backend.network.topology import Topology, TopologyError, build_topology
 from lpu_backend.null_model import NULL_FIT, NULL_MODEL_ID, NullModel, NullTokenizer
 from lpu_backend.tokenizer import read_tokenizer
 from lpu_backend.types import ChatModel, ChatTokenizer, EmulatedTime, SamplingParams, Step
@@ -49,6 +49,7 @@ __all__ = [
     "SamplingParams",
     "SamplingParamsError",
     "Step",
+    "Topology",
     "TopologyError",
     "build_topology",
     "fit_model",
