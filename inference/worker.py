@@ -53,14 +53,18 @@ def serve_models(sender: str, instance: Any, **kwargs: Any) -> None:
 
 @worker_ready.connect
 def start_threads(sender: Any, **kwargs: Any) -> None:
-    _stopping.clear()
     start_pulse(sender=sender)
-    _start(SERVING, lambda: _follow_deployments(sender))
+    start_following(sender)
 
 
 def start_pulse(sender: Any) -> None:
     _stopping.clear()
     _start(PULSE, lambda: _beat(str(sender.hostname)))
+
+
+def start_following(consumer: Any) -> None:
+    _stopping.clear()
+    _start(SERVING, lambda: _follow_deployments(consumer))
 
 
 @worker_shutdown.connect
