@@ -4,6 +4,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class PriceQuote:
+    """What a model's tokens cost, in picodollars per token."""
+
+    input_pusd: int
+    output_pusd: int
+
+
+@dataclass(frozen=True, slots=True)
 class Funds:
     """An organization's money at one moment, in picodollars."""
 
