@@ -13,6 +13,7 @@ from lpu_backend.compiler.template import Run, Template
 from lpu_backend.compiler.vector_program import StoreRow
 from lpu_backend.isa.instructions import Instruction, Nop, Read, Repeat, Write
 from lpu_backend.isa.repetition import iterate
+from lpu_backend.network.prologue import begin_together
 
 _MAX_COUNT = (1 << 16) - 1
 
@@ -38,17 +39,22 @@ def list_stored_rows(template: Template) -> dict[int, int]:
 
 
 def write_queues(placed: Sequence[Placed], member: int, chip: ChipSpec) -> dict[str, tuple[Instruction, ...]]:
-    """Queues of one chip of the group, from cycle 0 on."""
+    """Queues of one chip of the group; where there are several, cycles count from the barrier of a prologue."""
     by_queue: defaultdict[str, list[Run]] = defaultdict(list)
     for each in placed:
         for run in list_runs(each, member, chip):
             by_queue[run.queue].append(run)
-    return {queue: tuple(_write_queue(runs)) for queue, runs in by_queue.items()}
+    bodies = {queue: tuple(_write_queue(runs)) for queue, runs in by_queue.items()}
+    return bodies if placed[0].template.program.chips == 1 else begin_together(bodies)
 
 
 def list_runs(placed: Placed, member: int, chip: ChipSpec) -> Iterator[Run]:
     """A template's runs on one chip, with cycles and addresses as they are there."""
     template, load = placed.template, chip.mxm_load_streams
+    for begin_cycle, window in template.windows:
+        for queue, timed in window.queues(member).items():
+            for cycle, instruction in timed.items():
+                yield Run(queue, placed.begin_cycle + begin_cycle + cycle, instruction)
     rows = placed.stored_rows if placed.stored_rows is not None else list_stored_rows(template)
     for run in template.runs:
         further = 0

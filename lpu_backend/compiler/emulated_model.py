@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lpu_backend.chip import GROQCHIP1, ChipSpec
 from lpu_backend.compiler.attending import StepShape
 from lpu_backend.compiler.emission import Placed, write_queues
+from lpu_backend.compiler.groups import GroupShape
 from lpu_backend.compiler.lowering import COSINES, HIDDEN, HIDDEN_SHARD, SINES, Lowered
 from lpu_backend.compiler.model_lowering import LayerKind, ModelLowering
 from lpu_backend.compiler.placing import Part, place_parts
@@ -25,6 +26,8 @@ from lpu_backend.graph.nodes import Attend, ModelGraph
 from lpu_backend.isa.operands import DataType
 from lpu_backend.isa.program import Program, Region
 from lpu_backend.machine import Machine
+from lpu_backend.network.lowering import list_links
+from lpu_backend.network.prologue import count_prologue_cycles
 from lpu_backend.runtime.rope import RotationTable
 
 Floats = NDArray[np.float32]
@@ -74,6 +77,8 @@ class EmulatedModel:
         self._keep_cache(machine, stages)
         self.position += len(ids)
         scheduled = stages[-1].begin_cycle + stages[-1].template.last_cycle + self._chip.tiles
+        if self._chips > 1:
+            scheduled += count_prologue_cycles(self._chip)
         return EmulatedStep(self._read_logits(machine, stages[-1], len(ids)), run.cycles, scheduled)
 
     def _compile(self, shape: StepShape) -> list[_Stage]:
@@ -85,7 +90,7 @@ class EmulatedModel:
         parts.append(Part(lowered[-1].program, "head", 1, (lowered[-1].result,)))
         placements = place_parts(parts, self._chip)
         templates = [
-            schedule_program(each.program, placement, self._chip)
+            schedule_program(each.program, placement, GroupShape(self._chips), self._chip)
             for each, placement in zip(lowered, placements, strict=True)
         ]
         stages, cycle = [], 0
@@ -107,7 +112,8 @@ class EmulatedModel:
         for stage in stages:
             for region in self._list_regions(stage):
                 regions[region.name] = region
-        return Program("step", queues, tuple(regions.values()))
+        links = list_links(GroupShape(self._chips).topology(self._chip)) if self._chips > 1 else ()
+        return Program("step", queues, tuple(regions.values()), links=links)
 
     def _list_regions(self, stage: _Stage) -> Iterator[Region]:
         for value in stage.lowered.program.values:

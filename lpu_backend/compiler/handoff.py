@@ -16,7 +16,7 @@ from lpu_backend.compiler.gather_schedule import ChipActions, GatherScheduler, S
 from lpu_backend.compiler.gather_trees import Cast, TreePlanner
 from lpu_backend.compiler.groups import GroupShape
 from lpu_backend.compiler.routing import GatherShape, fill_addresses, find_place
-from lpu_backend.compiler.template import ValuePlace
+from lpu_backend.compiler.value_place import ValuePlace
 from lpu_backend.network.lowering import TimedQueues
 from lpu_backend.network.routes import Route, Router
 from lpu_backend.network.schedule import EXTRA_HOPS

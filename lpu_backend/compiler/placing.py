@@ -12,7 +12,8 @@ from lpu_backend.compiler.errors import CompileError
 from lpu_backend.compiler.lifetimes import Lifetime, find_lifetimes
 from lpu_backend.compiler.slice_choice import SliceChooser
 from lpu_backend.compiler.sram import list_plane_slices, list_planes
-from lpu_backend.compiler.template import Placement, TilePlace, ValuePlace
+from lpu_backend.compiler.template import Placement, TilePlace
+from lpu_backend.compiler.value_place import ValuePlace
 from lpu_backend.compiler.vector_program import Tiles, Value, VectorProgram
 
 

@@ -15,7 +15,7 @@ from lpu_backend.compiler.errors import CompileError
 from lpu_backend.compiler.gather_schedule import Action, ChipActions, GatherScheduler, Site, Vector
 from lpu_backend.compiler.gather_trees import TreePlanner
 from lpu_backend.compiler.groups import GroupShape
-from lpu_backend.compiler.template import ValuePlace
+from lpu_backend.compiler.value_place import ValuePlace
 from lpu_backend.isa.instructions import Instruction, Read, Write
 from lpu_backend.network.lowering import TimedQueues
 from lpu_backend.network.timing import time_chip

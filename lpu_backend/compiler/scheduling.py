@@ -9,10 +9,12 @@ from functools import singledispatchmethod
 
 from lpu_backend.chip import GROQCHIP1, ChipSpec
 from lpu_backend.compiler.errors import CompileError
+from lpu_backend.compiler.groups import GroupShape
 from lpu_backend.compiler.lane_units import make_lane_max_unit, make_permute_unit, make_store_unit
 from lpu_backend.compiler.layouts_in_sram import Places
 from lpu_backend.compiler.map_units import make_map_units
 from lpu_backend.compiler.matrix_units import MatrixPlanner
+from lpu_backend.compiler.routing import GatherWindow, route_gather
 from lpu_backend.compiler.template import Placement, Run, Template
 from lpu_backend.compiler.timetable import Timetable
 from lpu_backend.compiler.vector_program import (
@@ -29,26 +31,31 @@ from lpu_backend.compiler.vector_program import (
 from lpu_backend.isa.operations import name_operation
 
 
-def schedule_program(program: VectorProgram, placement: Placement, chip: ChipSpec = GROQCHIP1) -> Template:
+def schedule_program(
+    program: VectorProgram, placement: Placement, group: GroupShape, chip: ChipSpec = GROQCHIP1
+) -> Template:
     """The template of a placed program. CompileError where the chip's queues or ALUs are too few for an operation."""
-    scheduler = _Scheduler(program, placement, chip)
+    scheduler = _Scheduler(program, placement, group, chip)
     for index, operation in enumerate(program.operations):
         scheduler.add(operation, index)
     return scheduler.finish()
 
 
 class _Scheduler:
-    def __init__(self, program: VectorProgram, placement: Placement, chip: ChipSpec) -> None:
-        self._program, self._placement, self._chip = program, placement, chip
+    def __init__(self, program: VectorProgram, placement: Placement, group: GroupShape, chip: ChipSpec) -> None:
+        self._program, self._placement, self._group, self._chip = program, placement, group, chip
         self._places = Places(program, placement, chip)
         self._timetable = Timetable(chip)
         self._matrices = MatrixPlanner(self._places, self._timetable, chip)
         self._tiles = {tiles.name: tiles for tiles in program.tiles}
+        self._values = {value.name: value for value in program.values}
+        self._windows: list[tuple[int, GatherWindow]] = []
 
     def finish(self) -> Template:
         runs = tuple(sorted(self._timetable.runs, key=lambda run: (run.cycle, run.queue)))
         last = max((find_last_cycle(run, self._chip) for run in runs), default=-1)
-        return Template(self._program, self._placement, runs, self._timetable.last_cycle + 1, last)
+        windows, cycles = tuple(self._windows), self._timetable.last_cycle + 1
+        return Template(self._program, self._placement, runs, windows, cycles, last)
 
     @singledispatchmethod
     def add(self, operation: Operation, index: int) -> None:
@@ -81,7 +88,11 @@ class _Scheduler:
 
     @add.register
     def _gather(self, operation: AllGather, index: int) -> None:
-        raise CompileError("gathers cannot be scheduled yet")
+        source, destination = (self._placement.values[name] for name in (operation.source, operation.destination))
+        width = self._values[operation.source].dtype.streams
+        window = route_gather(self._group, operation.rows, operation.blocks, source, destination, width, self._chip)
+        self._windows.append((self._timetable.last_cycle + 1, window))
+        self._timetable.take_all(window.cycles)
 
 
 def find_last_cycle(run: Run, chip: ChipSpec) -> int:

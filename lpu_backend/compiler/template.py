@@ -7,19 +7,10 @@ kind and all chips, however many there are; `emission` writes out those that are
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lpu_backend.compiler.routing import GatherWindow
+from lpu_backend.compiler.value_place import ValuePlace
 from lpu_backend.compiler.vector_program import Scope, VectorProgram
 from lpu_backend.isa.instructions import Instruction
-
-
-@dataclass(frozen=True)
-class ValuePlace:
-    """Byte b of row r lies in slice `slices[b * spread + r % spread]` at `address` + r // spread, as in isa.Region.
-
-    All slices are on one side of the VXM.
-    """
-
-    slices: tuple[str, ...]
-    address: int
 
 
 @dataclass(frozen=True)
@@ -66,11 +57,14 @@ class Run:
 class Template:
     """`cycles` after its beginning nothing of it is under way, and the next template may begin.
 
-    `last_cycle` is the last in which an instruction is dispatched, takes operands or drives a stream.
+    In each of `windows`, which begin in a cycle, the network alone is at work; what a chip does in one depends on its
+    place in the group. `last_cycle` is the last in which an instruction is dispatched, takes operands or drives a
+    stream.
     """
 
     program: VectorProgram
     placement: Placement
     runs: tuple[Run, ...]
+    windows: tuple[tuple[int, GatherWindow], ...]
     cycles: int
     last_cycle: int

@@ -24,10 +24,10 @@ class Timetable:
         self._written: dict[str, NDArray[np.int64]] = {}
         self.runs: list[Run] = []
         self.last_cycle = -1
-        self.floor = 0
+        self._floor = 0
 
     def place(self, *units: Unit) -> int:
-        """Give the first of these that can the earliest start that any can, at `floor` or later. The start."""
+        """Give the first of these that can the earliest start that any can. The start."""
         start = max([self._bound_start(units[0]), *(self._bound_access(access) for access in units[0].accesses)])
         for begin in range(start, start + _MAX_TRIES):
             for unit in units:
@@ -38,14 +38,15 @@ class Timetable:
                         return begin
         raise CompileError("no cycle was found in which an operation's queues and streams are all free")
 
-    def skip_to(self, cycle: int) -> None:
-        """Nothing further begins before this cycle."""
-        self.floor = cycle
+    def take_all(self, cycles: int) -> None:
+        """Once all that was placed is over, `cycles` in which nothing is placed: what follows begins after them."""
+        self.last_cycle += cycles
+        self._floor = self.last_cycle + 1
 
     def _bound_start(self, unit: Unit) -> int:
         """No instruction, and no vector under way, comes before the floor."""
         first = min((issue.cycle for issue in unit.issues), default=0)
-        return max(unit.earliest, self.floor - first)
+        return max(unit.earliest, self._floor - first)
 
     def _bound_access(self, access: Access) -> int:
         """A cycle later than the last write of what is read or written, and the last read of what is written."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lpu_backend.chip import plan_floor
 from lpu_backend.compiler.routing import GatherWindow
-from lpu_backend.compiler.template import ValuePlace
+from lpu_backend.compiler.value_place import ValuePlace
 from lpu_backend.exceptions import LpuBackendError
 from lpu_backend.isa.instructions import Instruction, Read, Receive, Send, Write
 from lpu_backend.isa.operands import Stream

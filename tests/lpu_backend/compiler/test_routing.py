@@ -16,7 +16,7 @@ from lpu_backend.compiler.gather_schedule import Action
 from lpu_backend.compiler.groups import GroupShape
 from lpu_backend.compiler.handoff import plan_handoff, route_handoff
 from lpu_backend.compiler.routing import GatherWindow, route_gather
-from lpu_backend.compiler.template import ValuePlace
+from lpu_backend.compiler.value_place import ValuePlace
 from lpu_backend.compiler.window_check import WindowError, verify_window
 from lpu_backend.isa.instructions import Instruction, Read, Receive, Send, Write
 from lpu_backend.isa.operands import DataType
