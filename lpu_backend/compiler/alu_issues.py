@@ -28,7 +28,7 @@ class AluIssues:
         begin: int = 0,
         flip: tuple[int, int] = FLIPS[0],
     ) -> None:
-        self.operands: list[tuple[int, int]] = []
+        self.operands: dict[int, tuple[int, int]] = {}
         self.node_streams: dict[int, int] = {}
         self.plan, mesh = plans
         self._builder, self._steps, self._rows, self._begin = builder, steps, rows, begin

@@ -38,14 +38,16 @@ def list_stored_rows(template: Template) -> dict[int, int]:
     }
 
 
-def write_queues(placed: Sequence[Placed], member: int, chip: ChipSpec) -> dict[str, tuple[Instruction, ...]]:
-    """Queues of one chip of the group; where there are several, cycles count from the barrier of a prologue."""
+def write_queues(
+    placed: Sequence[Placed], member: int, chip: ChipSpec, *, is_aligned: bool
+) -> dict[str, tuple[Instruction, ...]]:
+    """Queues of one chip of the group. If aligned with others, cycles count from the barrier of a prologue."""
     by_queue: defaultdict[str, list[Run]] = defaultdict(list)
     for each in placed:
         for run in list_runs(each, member, chip):
             by_queue[run.queue].append(run)
     bodies = {queue: tuple(_write_queue(runs)) for queue, runs in by_queue.items()}
-    return bodies if placed[0].template.program.chips == 1 else begin_together(bodies)
+    return begin_together(bodies) if is_aligned else bodies
 
 
 def list_runs(placed: Placed, member: int, chip: ChipSpec) -> Iterator[Run]:

@@ -23,11 +23,12 @@ class Cast(NamedTuple):
 
 
 class _Cable(NamedTuple):
-    """From link `link` of `chip` to `far_chip`, in another node."""
+    """From link `link` of `chip` to `far_link` of `far_chip`, in another node."""
 
     chip: int
     link: int
     far_chip: int
+    far_link: int
 
 
 class TreePlanner:
@@ -78,7 +79,11 @@ class TreePlanner:
         """Cycles, roughly, that a vector which is at `entry` waits for this cable and its end."""
         waiting = self._cable_vectors[cable] + self._cast_vectors[cable.far_chip]
         detour_cycles = self._timing.hop_cycles if cable.chip != entry else 0
-        return waiting * self._timing.interval_cycles + detour_cycles
+        # Local links are at the west side: what comes or goes at the other crosses the chip.
+        crossings = (not self._timing.is_west(cable.far_link)) + (
+            cable.chip != entry and not self._timing.is_west(cable.link)
+        )
+        return waiting * self._timing.interval_cycles + detour_cycles + crossings * self._timing.crossing_cycles
 
     def _link_to(self, chip: int, others: set[int]) -> tuple[int, ...]:
         """A chip's local links to others of its node."""
@@ -95,7 +100,7 @@ def _list_cables(topology: Topology, usable: frozenset[int]) -> Cables:
         for link in range(topology.links):
             far_chip = int(topology.far_chip[chip, link])
             if far_chip in usable and (nodes := (topology.node_of(chip), topology.node_of(far_chip)))[0] != nodes[1]:
-                cables[nodes].append(_Cable(chip, link, far_chip))
+                cables[nodes].append(_Cable(chip, link, far_chip, int(topology.far_link[chip, link])))
     return dict(cables)
 
 

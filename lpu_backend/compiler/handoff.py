@@ -12,10 +12,10 @@ from functools import cache
 
 from lpu_backend.chip import GROQCHIP1, ChipSpec
 from lpu_backend.compiler.errors import CompileError
-from lpu_backend.compiler.gather_schedule import ChipActions, GatherScheduler, Site, Vector
+from lpu_backend.compiler.gather_schedule import ChipActions, GatherScheduler
 from lpu_backend.compiler.gather_trees import Cast, TreePlanner
 from lpu_backend.compiler.groups import GroupShape
-from lpu_backend.compiler.routing import GatherShape, fill_addresses, find_place
+from lpu_backend.compiler.routing import GatherShape, fill_addresses, list_vectors
 from lpu_backend.compiler.value_place import ValuePlace
 from lpu_backend.network.lowering import TimedQueues
 from lpu_backend.network.routes import Route, Router
@@ -23,7 +23,7 @@ from lpu_backend.network.schedule import EXTRA_HOPS
 from lpu_backend.network.timing import NetworkTiming, time_chip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HandoffWindow:
     """A hand-off, by chips' numbers in the system. After `cycles` the next group has all rows."""
 
@@ -77,6 +77,10 @@ def plan_handoff(
     return HandoffWindow(source, destination, cycles, actions)
 
 
+_Scheduled = tuple[dict[int, ChipActions], int]
+"""What the chips do, and the cycles it takes."""
+
+
 @cache
 def _schedule(
     group_from: GroupShape,
@@ -84,22 +88,28 @@ def _schedule(
     shape: GatherShape,
     slices: tuple[tuple[str, ...], tuple[str, ...]],
     chip: ChipSpec,
-) -> tuple[dict[int, ChipActions], int]:
+) -> _Scheduled:
+    """The better of two: detours share the load, but take links that others need. Between large groups there are
+    ways enough without."""
+    one_node = group_to.chips <= chip.chips_per_node
+    ways = [
+        _schedule_ways(group_from, group_to, shape, slices, chip, hops)
+        for hops in ((0, EXTRA_HOPS) if one_node else (0,))
+    ]
+    return min(ways, key=lambda scheduled: scheduled[1])
+
+
+def _schedule_ways(
+    group_from: GroupShape,
+    group_to: GroupShape,
+    shape: GatherShape,
+    slices: tuple[tuple[str, ...], tuple[str, ...]],
+    chip: ChipSpec,
+    extra_hops: int,
+) -> _Scheduled:
     timing = time_chip(chip)
-    entries = _EntryPlanner(group_from, group_to, chip, timing)
-    vectors = []
-    for row in range(shape.rows):
-        for byte in range(shape.row_bytes):
-            for place, owner in enumerate(group_from.members):
-                there = shape.destination_row(row, place, group_from.chips)
-                vectors.append(
-                    Vector(
-                        owner,
-                        Site("source", *find_place(slices[0], shape.row_bytes, row, byte)),
-                        Site("destination", *find_place(slices[1], shape.row_bytes, there, byte)),
-                        entries.plan(owner),
-                    )
-                )
+    entries = _EntryPlanner(group_from, group_to, chip, timing, extra_hops)
+    vectors = list_vectors(group_from, shape, slices, entries.plan)
     scheduler = GatherScheduler(group_to.topology(chip), chip, timing)
     scheduler.move(vectors)
     return dict(scheduler.actions), scheduler.last_cycle + 1
@@ -108,13 +118,15 @@ def _schedule(
 class _EntryPlanner:
     """By which chip of the next group a vector comes in, and on which way."""
 
-    def __init__(self, group_from: GroupShape, group_to: GroupShape, spec: ChipSpec, timing: NetworkTiming) -> None:
+    def __init__(
+        self, group_from: GroupShape, group_to: GroupShape, spec: ChipSpec, timing: NetworkTiming, extra_hops: int
+    ) -> None:
         self._trees = TreePlanner(group_to, spec, timing, 0)
         self._timing = timing
         self._hop_vectors: defaultdict[tuple[int, int], int] = defaultdict(int)
         self._entry_vectors: defaultdict[int, int] = defaultdict(int)
         router = Router(self._trees.topology)
-        self._routes = {owner: list(_list_routes(router, owner, group_to)) for owner in group_from.members}
+        self._routes = {owner: list(_list_routes(router, owner, group_to, extra_hops)) for owner in group_from.members}
 
     def plan(self, owner: int) -> dict[int, list[Cast]]:
         """What each chip sends of one vector of `owner`."""
@@ -141,9 +153,8 @@ class _EntryPlanner:
         return len(route) * self._timing.hop_cycles + waiting * self._timing.interval_cycles
 
 
-def _list_routes(router: Router, owner: int, group: GroupShape) -> Iterator[tuple[int, Route]]:
-    """Ways to the chips of the next group that pass no other chip of it; in a small one also detours."""
+def _list_routes(router: Router, owner: int, group: GroupShape, extra_hops: int) -> Iterator[tuple[int, Route]]:
+    """Ways to the chips of the next group that pass no other chip of it; without extra hops one to each."""
     for entry in group.members:
-        detour = group.chips <= router.topology.spec.chips_per_node
-        routes = router.detours(owner, entry, EXTRA_HOPS) if detour else [router.route(owner, entry)]
+        routes = router.detours(owner, entry, extra_hops) if extra_hops else [router.route(owner, entry)]
         yield from ((entry, route) for route in routes if not any(hop.chip in group.members for hop in route))

@@ -147,12 +147,12 @@ class _Tournament:
         driven = rotated.cycle + timing.func
         for stream in range(_LANES):
             builder.pass_on((turned, stream), Series(driven, count), self._sxm, VXM)
-        begin = driven + self._moves.places.distance(self._sxm, VXM) - self._plans[0].arrivals[0]
+        begin = driven + self._moves.places.distance(self._sxm, VXM) - (self._plans[0].arrivals[0] or 0)
         return self._compute(turned, begin, count + 1, destination)
 
     def _compute(self, turned: int, begin: int, rows: int, destination: str) -> _Flow:
         alus = AluIssues(self._builder, self._steps, self._plans, rows, begin=begin)
-        alus.operands = [(turned, stream) for stream in range(_LANES)]
+        alus.operands = {stream: (turned, stream) for stream in range(_LANES)}
         last = len(self._steps) - 1
         transport = alus.stream_out(last, self._builder.towards(VXM, destination))
         alus.finish()

@@ -61,10 +61,11 @@ def list_values(operation: Operation) -> tuple[str, ...]:
 def find_lifetimes(program: VectorProgram, kept: tuple[str, ...]) -> dict[str, Lifetime]:
     """Of each value of scope "step"; those `kept` live to the end."""
     found: dict[str, Lifetime] = {}
-    temporary = {value.name for value in program.values if value.scope == "step"}
+    temporary = dict.fromkeys(value.name for value in program.values if value.scope == "step")
     for place, operation in enumerate(program.operations):
         for name in list_values(operation):
             if name in temporary:
                 found[name] = Lifetime(found[name].begin if name in found else place, place)
     last = len(program.operations)
-    return {name: life._replace(end=last) if name in kept else life for name, life in found.items()}
+    lives = {name: found.get(name, Lifetime(0, 0)) for name in temporary}
+    return {name: life._replace(end=last) if name in kept else life for name, life in lives.items()}

@@ -43,10 +43,11 @@ class Node:
 
 @dataclass(frozen=True)
 class MapPlan:
-    """`arrivals`: in which cycle each operand is sampled. Cycles are those of the first row, from 0."""
+    """`arrivals`: in which cycle each operand is sampled, None if no step wants it. Cycles are those of the first row,
+    from 0."""
 
     nodes: tuple[Node, ...]
-    arrivals: tuple[int, ...]
+    arrivals: tuple[int | None, ...]
     interval: int
 
 
@@ -90,7 +91,7 @@ class _Planner:
         self._skew = chip.timing("Pointwise").skew
         self._copy = chip.timing("Pointwise").func
         self._nodes = [self._make_node(place, step) for place, step in enumerate(shape.steps)]
-        self._arrivals: list[int] = [0] * shape.operands
+        self._arrivals: list[int | None] = [None] * shape.operands
 
     def plan(self, late: bool) -> bool:
         self._set_earliest()
@@ -106,7 +107,8 @@ class _Planner:
         first = min(node.cycle for node in self._nodes)
         for node in self._nodes:
             node.cycle -= first
-        return MapPlan(tuple(self._nodes), tuple(cycle - first for cycle in self._arrivals), self._interval)
+        arrivals = tuple(None if cycle is None else cycle - first for cycle in self._arrivals)
+        return MapPlan(tuple(self._nodes), arrivals, self._interval)
 
     def _make_node(self, place: int, step: Step) -> Node:
         kind = "Transcendental" if step.op in TRANSCENDENTAL_OPS else "Pointwise"
@@ -149,8 +151,8 @@ class _Planner:
         """From a source to those who want it, in the order of time, through Copies as needed."""
         wants = sorted(wants, key=lambda want: want.cycle)
         if is_operand:
-            self._arrivals[place] = wants[0].cycle - self._operand_shifts[place]
-            source, available = Source(True, place), self._arrivals[place]
+            source, available = Source(True, place), wants[0].cycle - self._operand_shifts[place]
+            self._arrivals[place] = available
         else:
             source, available = Source(False, place), self._nodes[place].available
         for want in wants:

@@ -65,8 +65,10 @@ def _find_clash(operation: Map, plan: MapPlan, places: Places, chip: ChipSpec) -
     """An operand, or a result counted on from the operands, that wants a slice in a cycle that is taken."""
     taken: dict[str, set[int]] = defaultdict(set)
     read = chip.timing("Read").func
-    for place, rows in enumerate(operation.operands):
-        for spot, series, _ in places.walk(rows, operation.rows, Series(plan.arrivals[place], 0, plan.interval)):
+    for place, (rows, arrival) in enumerate(zip(operation.operands, plan.arrivals, strict=True)):
+        if arrival is None:
+            continue
+        for spot, series, _ in places.walk(rows, operation.rows, Series(arrival, 0, plan.interval)):
             shift = read + places.distance(spot.slice_name, VXM)
             cycles = set((series.list_cycles() - shift).tolist())
             if not taken[spot.slice_name].isdisjoint(cycles):
@@ -89,9 +91,10 @@ def _make_unit(
     """One alternative."""
     builder = UnitBuilder(chip)
     alus = AluIssues(builder, operation.steps, (fitted.plan, mesh), operation.rows, flip=flip)
-    for place, rows in enumerate(operation.operands):
-        arrival = Series(fitted.plan.arrivals[place], 0, fitted.plan.interval)
-        alus.operands.append((_read(builder, places, rows, operation.rows, arrival), 0))
+    for place, (rows, cycle) in enumerate(zip(operation.operands, fitted.plan.arrivals, strict=True)):
+        if cycle is not None:
+            arrival = Series(cycle, 0, fitted.plan.interval)
+            alus.operands[place] = _read(builder, places, rows, operation.rows, arrival), 0
     for place, node in enumerate(fitted.plan.nodes):
         driven = Series(node.available, 0, fitted.plan.interval)
         for number in node.results:

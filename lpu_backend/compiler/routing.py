@@ -5,15 +5,16 @@ Its cycles begin at 0. `gather_trees` says which way vectors go, `gather_schedul
 `window_check.verify_window` whether that is so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 from lpu_backend.chip import GROQCHIP1, ChipSpec
 from lpu_backend.compiler.errors import CompileError
 from lpu_backend.compiler.gather_schedule import Action, ChipActions, GatherScheduler, Site, Vector
-from lpu_backend.compiler.gather_trees import TreePlanner
+from lpu_backend.compiler.gather_trees import Cast, TreePlanner
 from lpu_backend.compiler.groups import GroupShape
 from lpu_backend.compiler.value_place import ValuePlace
 from lpu_backend.isa.instructions import Instruction, Read, Write
@@ -40,7 +41,7 @@ class GatherShape(NamedTuple):
         return (block * chips + place) * self.rows + within
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GatherWindow:
     """An all-gather of a group. After `cycles` every row is in its place and nothing is under way any more: the next
     window may begin at once, as a link's last vector was sent more than a link's latency ago."""
@@ -108,24 +109,29 @@ def _schedule(
 ) -> tuple[dict[int, ChipActions], int]:
     timing = time_chip(chip)
     planner = TreePlanner(group, chip, timing, shape.chip_rows * shape.row_bytes)
-    vectors = []
-    for row in range(shape.chip_rows):
-        for byte in range(shape.row_bytes):
-            for place, owner in enumerate(group.members):
-                there = shape.destination_row(row, place, group.chips)
-                vectors.append(
-                    Vector(
-                        owner,
-                        Site("source", *find_place(source_slices, shape.row_bytes, row, byte)),
-                        Site("destination", *find_place(destination_slices, shape.row_bytes, there, byte)),
-                        planner.plan(owner),
-                    )
-                )
+    vectors = list_vectors(group, shape, (source_slices, destination_slices), planner.plan)
     scheduler = GatherScheduler(planner.topology, chip, timing)
     scheduler.move(vectors)
     for vector in vectors:
         scheduler.copy(vector)
     return dict(scheduler.actions), scheduler.last_cycle + 1
+
+
+def list_vectors(
+    group: GroupShape,
+    shape: GatherShape,
+    slices: tuple[tuple[str, ...], tuple[str, ...]],
+    plan: Callable[[int], dict[int, list[Cast]]],
+) -> list[Vector]:
+    """All chips' vectors in turn, from the first slices to the second; `plan` says how one of a chip goes its way."""
+    vectors = []
+    for row, byte in product(range(shape.chip_rows), range(shape.row_bytes)):
+        source = Site("source", *_find_place(slices[0], shape.row_bytes, row, byte))
+        for place, owner in enumerate(group.members):
+            there = shape.destination_row(row, place, group.chips)
+            destination = Site("destination", *_find_place(slices[1], shape.row_bytes, there, byte))
+            vectors.append(Vector(owner, source, destination, plan(owner)))
+    return vectors
 
 
 def fill_addresses(
@@ -140,7 +146,7 @@ def fill_addresses(
     }
 
 
-def find_place(slices: tuple[str, ...], row_bytes: int, row: int, byte: int) -> tuple[str, int]:
+def _find_place(slices: tuple[str, ...], row_bytes: int, row: int, byte: int) -> tuple[str, int]:
     """The slice of a byte of a row, and its address from the value's first (isa.Region)."""
     spread = len(slices) // row_bytes
     return slices[byte * spread + row % spread], row // spread

@@ -64,7 +64,10 @@ class _Scheduler:
 
     @add.register
     def _map(self, operation: Map, index: int) -> None:
-        self._timetable.place(*make_map_units(operation, self._places, self._chip))
+        units = make_map_units(operation, self._places, self._chip)
+        # The meshes take turns, so that no ALU's queue is much longer than the others.
+        first = index % len(units)
+        self._timetable.place(*units[first:], *units[:first])
 
     @add.register
     def _lane_max(self, operation: LaneMax, index: int) -> None:

@@ -259,6 +259,7 @@ def test_it_refuses_slices_that_rows_do_not_fill() -> None:
         (GroupShape(4, 0, 8), GroupShape(4, 4, 8)),
         (GroupShape(8, 0, 24), GroupShape(8, 8, 24)),
         (GroupShape(6, 0, 24), GroupShape(6, 6, 24)),
+        (GroupShape(13, 0, 72), GroupShape(13, 13, 72)),
     ],
 )
 def test_a_handoff_brings_all_rows_to_the_next_group(group_from: GroupShape, group_to: GroupShape) -> None:
