@@ -72,7 +72,8 @@ class _Placer:
             if value.scope == scope and (value.name, value.rows) not in kind.values:
                 slices = self._slices[index].choose(value)
                 kind.values[value.name, value.rows] = ValuePlace(slices, self._stack(kind, slices, _height(value)))
-        for tiles in part.program.tiles:
+        # The largest first: small ones then fill what those leave of each plane.
+        for tiles in sorted(part.program.tiles, key=_count_tile_rows, reverse=True):
             if tiles.scope == scope and tiles.name not in kind.tiles:
                 kind.tiles[tiles.name] = self._place_tiles(kind, tiles)
         for value in part.program.values:
@@ -80,11 +81,11 @@ class _Placer:
                 self._slices[index].fix(value, kind.values[value.name, value.rows].slices)
 
     def _place_tiles(self, kind: _Kind, tiles: Tiles) -> TilePlace:
-        """On as many planes as there are tiles across, those with the most room."""
+        """On as many planes as there are tiles across, those with the most room; the emptiest gets the first."""
         names = list_planes(self._chip)
         first = {plane: list_plane_slices(self._chip, plane)[0] for plane in names}
         fill = {plane: kind.begin.get(first[plane], 0) + kind.heights.get(first[plane], 0) for plane in names}
-        planes = tuple(sorted(sorted(names, key=lambda plane: fill[plane])[: tiles.outputs], key=names.index))
+        planes = tuple(sorted(names, key=lambda plane: fill[plane])[: tiles.outputs])
         height = -(-tiles.rows // self._chip.mxm_load_streams)
         addresses = []
         for place, plane in enumerate(planes):
@@ -121,6 +122,10 @@ class _Placer:
         name, top = max(tops, key=lambda entry: entry[1], default=("", 0))
         if top > self._chip.mem_addresses:
             raise CompileError(f"{name} would need {top} addresses, it has {self._chip.mem_addresses}")
+
+
+def _count_tile_rows(tiles: Tiles) -> int:
+    return tiles.outputs * tiles.inputs * tiles.rows
 
 
 def _height(value: Value) -> int:
