@@ -92,6 +92,7 @@ def adopt_model(*, model_id: str, folder: Path, fit: lpu_backend.ModelFit | None
 def activate_deployment(*, deployment_id: int, program_hash: str) -> bool:
     """A worker has loaded it: from now on it takes the model's calls. False if it is not waiting for that."""
     with write_turn(), transaction.atomic():
+        lock_inventory()
         now = timezone.now()
         waiting = Deployment.objects.filter(pk=deployment_id, state=State.LOADING)
         if not waiting.update(state=State.SERVING, program_hash=program_hash, in_service_at=now, reason=""):

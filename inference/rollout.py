@@ -56,9 +56,9 @@ def deploy_model(
     timeout_s: float,
 ) -> Deployment:
     """As `place_model`, then waits until a worker has put it into service. Raises DeploymentError if none does."""
-    workers = list_workers()
+    workers = list_workers(serving=model_id)
     if not workers:
-        raise DeploymentError("No worker is running that could load it.")
+        raise DeploymentError(f"No worker is running that would serve {model_id}; see also LPU_SERVED_MODELS.")
     deployment = place_model(model_id=model_id, folder=folder, chips=chips, pacing=pacing, price=price, report=report)
     report(f"Loading in {_count(len(workers), 'worker')}: {', '.join(workers)}")
     for _ in _polls(timeout_s):

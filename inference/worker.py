@@ -9,6 +9,7 @@ from typing import Any
 
 from celery.signals import celeryd_after_setup, worker_ready, worker_shutdown
 from celery.worker.control import control_command
+from django.conf import settings
 from django.db import close_old_connections
 
 from inference.leases import renew_leases
@@ -23,6 +24,7 @@ BEAT_S = 1.0
 ALIVE_MS = 5_000
 # Two threads, since a model may take long to load and leases do not wait.
 PULSE, SERVING = "pulse", "serving"
+EVERY_MODEL = b"*"
 
 _stopping = threading.Event()
 _called = threading.Event()
@@ -32,10 +34,15 @@ def alive_key(worker: str) -> str:
     return redis_key("worker", worker)
 
 
-def list_workers() -> list[str]:
-    """The workers that said within the last five seconds that they are alive."""
-    prefix = redis_key("worker", "")
-    return sorted(key.decode().removeprefix(prefix) for key in get_redis().scan_iter(f"{prefix}*", count=1000))
+def list_workers(*, serving: str = "") -> list[str]:
+    """The workers that said within the last five seconds that they are alive; if a model is named, those for it."""
+    prefix, redis = redis_key("worker", ""), get_redis()
+    names = sorted({key.decode().removeprefix(prefix) for key in redis.scan_iter(f"{prefix}*", count=1000)})
+    return [name for name in names if not serving or _is_for(redis.get(alive_key(name)), serving)]
+
+
+def _is_for(served: object, model_id: str) -> bool:
+    return isinstance(served, bytes) and (served == EVERY_MODEL or model_id.encode() in served.split(b","))
 
 
 @control_command(name=SERVE_DEPLOYMENTS)
@@ -83,7 +90,8 @@ def _start(name: str, work: Callable[[], None]) -> None:
 def _beat(worker: str) -> None:
     while not _stopping.is_set():
         with _surviving(PULSE):
-            get_redis().set(alive_key(worker), b"1", px=ALIVE_MS)
+            served = ",".join(settings.SERVED_MODELS).encode() or EVERY_MODEL
+            get_redis().set(alive_key(worker), served, px=ALIVE_MS)
             renew_leases()
             sweep_jobs()
         _stopping.wait(BEAT_S)

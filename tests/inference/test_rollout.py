@@ -12,10 +12,11 @@ import httpx
 import openai
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 
 from accounts.models import Organization
 from billing.selectors import get_funds
-from inference import delivery, worker
+from inference import delivery, rollout, worker
 from inference.chips import list_placement
 from inference.completions import fingerprint
 from inference.models import Deployment, Job, LanguageModel
@@ -125,6 +126,8 @@ def test_the_command_says_step_by_step_what_it_does(
         (("{}", "--name", "a b"), "no model id"),
         (("{}", "--name", "second", "--price-input", "1"), "A price has two parts"),
         (("{}", "--name", "second", "--price-input", "x", "--price-output", "1"), "A price is USD per million"),
+        (("{}", "--name", "second", "--price-input", "1e30", "--price-output", "1"), "a token costs from 0 to"),
+        (("{}", "--name", "second", "--price-input", "inf", "--price-output", "1"), "A price is USD per million"),
     ],
 )
 def test_it_refuses_with_a_sentence_and_changes_nothing(
@@ -139,6 +142,30 @@ def test_it_refuses_where_no_worker_could_load_it(server: str, checkpoint: FileP
     with pytest.raises(CommandError, match="No worker is running"):
         call_command("deploy_model", str(checkpoint), "--name", "second")
     assert not Deployment.objects.exists()
+
+
+def test_it_refuses_where_every_worker_serves_other_models(
+    following: Path, checkpoint: FilePath, settings: Any
+) -> None:
+    settings.SERVED_MODELS = ["lpu-demo"]
+    wait_until(lambda: worker.list_workers(serving="second") == [])
+    assert worker.list_workers(serving="lpu-demo") == worker.list_workers() != []
+    with pytest.raises(CommandError, match="would serve second"):
+        call_command("deploy_model", str(checkpoint), "--name", "second")
+
+
+def test_a_worker_that_missed_the_call_comes_by_itself(
+    following: Path, checkpoint: FilePath, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout, "call_workers", lambda: None)
+    run_command("deploy_model", str(checkpoint), "--name", "second")
+    assert ask(following, "second").status_code == 200
+
+
+def test_a_cluster_that_cannot_be_cabled_is_refused_before_anything_starts(settings: Any) -> None:
+    settings.CLUSTER_CHIPS = 12
+    with pytest.raises(SystemCheckError, match="12 chips are no whole nodes; 16 are"):
+        call_command("check")
 
 
 def test_what_the_worker_cannot_load_is_not_put_into_service(following: Path, checkpoint: FilePath) -> None:

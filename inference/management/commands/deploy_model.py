@@ -61,5 +61,5 @@ def _read_price(price_input: str | None, price_output: str | None) -> PriceQuote
         raise CommandError("A price has two parts: --price-input and --price-output.")
     try:
         return PriceQuote(*(price_per_token_pusd(Decimal(text)) for text in (price_input, price_output)))
-    except (InvalidOperation, ValueError) as error:
+    except (InvalidOperation, OverflowError, ValueError) as error:
         raise CommandError(f"A price is USD per million tokens, for example 0.59: {error}") from None
