@@ -239,6 +239,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
 
 # --- Models and plans -------------------------------------------------------------------------------------------------
 MODELS_DIR = Path(read_text("LPU_MODELS_DIR", str(BASE_DIR / "models")))
+PROGRAMS_DIR = DATA_DIR / "programs"  # schedules that were compiled here
 DEFAULT_MODEL = "lpu-demo"
 SERVES_NULL_MODEL = read_flag("LPU_NULL_MODEL")
 if SERVES_NULL_MODEL and IS_PRODUCTION:

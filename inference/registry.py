@@ -62,7 +62,7 @@ def _read_tokenizer(source: Source) -> ChatTokenizer:
 def _read_model(source: Source) -> ChatModel:
     if source.model_id == lpu_backend.NULL_MODEL_ID:
         return lpu_backend.null_model()
-    return lpu_backend.load_model(source.folder, source.chips)
+    return lpu_backend.load_model(source.folder, source.chips, settings.PROGRAMS_DIR)
 
 
 _tokenizers = _Shelf(_read_tokenizer)
@@ -97,6 +97,12 @@ def fit_model(model_id: str, folder: Path, chips: int | None = None) -> lpu_back
     if model_id == lpu_backend.NULL_MODEL_ID:
         return lpu_backend.NULL_FIT
     return lpu_backend.fit_model(folder, chips)
+
+
+def compile_model(model_id: str, folder: Path, chips: int, report: Callable[[int, int], None]) -> None:
+    """The schedules of a model, kept where workers look them up. Raises CheckpointError, CompileError."""
+    if model_id != lpu_backend.NULL_MODEL_ID:
+        lpu_backend.compile_times(folder, chips, settings.PROGRAMS_DIR, report)
 
 
 def source_of(model_id: str, deployment: Deployment | None = None) -> Source:

@@ -11,7 +11,7 @@ from inference.deployments import check_model_id, fail_deployment, finish_draini
 from inference.exceptions import DeploymentError
 from inference.models import Deployment, Job
 from inference.queues import call_workers
-from inference.registry import fit_model
+from inference.registry import compile_model, fit_model
 from inference.worker import list_workers
 
 POLL_S = 0.1
@@ -32,9 +32,10 @@ def place_model(
         report(f"Checking {folder}")
         fit = fit_model(model_id, folder, chips)
         report(
-            f"Compiled for {_count(fit.chips, 'chip')} (at least {fit.minimum_chips:,}): {fit.bytes_per_chip:,} bytes "
-            f"of weights on each, up to {_count(fit.max_batch, 'request')} at once; times are in mode {fit.mode}"
+            f"Fits {_count(fit.chips, 'chip')} (at least {fit.minimum_chips:,}): {fit.bytes_per_chip:,} bytes on each, "
+            f"up to {_count(fit.max_batch, 'request')} at once"
         )
+        compile_model(model_id, folder, fit.chips, lambda done, of: report(f"Compiled {done} of {of} kinds of step"))
         deployment = start_deployment(model_id=model_id, folder=folder, fit=fit, pacing=pacing, price=price)
     except lpu_backend.NoRoomError as error:
         raise DeploymentError(f"{error}{_advise(model_id)}") from None

@@ -17,6 +17,8 @@ from lpu_backend.cluster import (
     move_instance,
     place_instance,
 )
+from lpu_backend.compiler.errors import CompileError
+from lpu_backend.config import read_graph
 from lpu_backend.exceptions import (
     ChatTemplateError,
     CheckpointError,
@@ -26,6 +28,7 @@ from lpu_backend.exceptions import (
 )
 from lpu_backend.network.topology import Topology, TopologyError, build_topology
 from lpu_backend.null_model import NULL_FIT, NULL_MODEL_ID, NullModel, NullTokenizer
+from lpu_backend.serving_program import Report, ServingProgram
 from lpu_backend.tokenizer import read_tokenizer
 from lpu_backend.types import ChatModel, ChatTokenizer, EmulatedTime, SamplingParams, Step
 
@@ -38,6 +41,7 @@ __all__ = [
     "ChatTokenizer",
     "CheckpointError",
     "ChipSpec",
+    "CompileError",
     "EmulatedTime",
     "Inventory",
     "LpuBackendError",
@@ -52,6 +56,7 @@ __all__ = [
     "Topology",
     "TopologyError",
     "build_topology",
+    "compile_times",
     "fit_model",
     "load_model",
     "load_tokenizer",
@@ -67,12 +72,24 @@ def load_tokenizer(folder: Path) -> ChatTokenizer:
     return read_tokenizer(folder)
 
 
-def load_model(folder: Path, chips: int | None = None) -> ChatModel:
+def load_model(folder: Path, chips: int | None = None, programs: Path | None = None) -> ChatModel:
     """A checkpoint folder, ready to generate, on the fewest chips that hold it if none are named.
 
-    Raises CheckpointError if anything in it cannot be served.
+    With a folder of `programs`, what is compiled for it is looked up and kept there, and is there once this returns.
+    Raises CheckpointError if anything in it cannot be served, CompileError if the chips are too few.
     """
-    return read_model(folder, chips=chips)
+    model = read_model(folder, chips=chips, programs=programs)
+    if programs is not None:
+        model.program.prepare()
+    return model
+
+
+def compile_times(folder: Path, chips: int, programs: Path, report: Report | None = None) -> None:
+    """Compiles what `load_model` would, if it is not there yet; `report` is told how far it is.
+
+    Raises CheckpointError, CompileError.
+    """
+    ServingProgram("", read_graph(folder), chips, folder, programs).prepare(report)
 
 
 def null_tokenizer() -> ChatTokenizer:

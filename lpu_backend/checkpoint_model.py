@@ -2,68 +2,45 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
 
-from lpu_backend.chip import GROQCHIP1, ChipSpec
+from lpu_backend.chip import GROQCHIP1
 from lpu_backend.config import CONFIG_FILE, GENERATION_CONFIG_FILE, read_end_of_turn_ids, read_graph
 from lpu_backend.exceptions import PromptError
 from lpu_backend.runtime.chip_numerics import ChipNumerics
 from lpu_backend.runtime.graph_model import GraphModel
 from lpu_backend.runtime.numerics import Numerics
 from lpu_backend.runtime.sampling import sample_token
+from lpu_backend.serving_program import ServingProgram, divide_served_model
 from lpu_backend.tensors import check_weight_files, list_weight_files, read_tensors
 from lpu_backend.text_release import TextRelease
-from lpu_backend.timing import ModelShape, TimingModel, count_chips, estimate_time, shape_of
 from lpu_backend.tokenizer import TOKENIZER_FILE, CheckpointTokenizer, make_tokenizer
 from lpu_backend.types import EmulatedTime, FinishReason, SamplingParams, Step, require_room_for_one_token
-
-
-@dataclass(frozen=True)
-class Program:
-    """What the emulated chips run: the shape that decides the time, the chip, and the hash that names them all."""
-
-    program_hash: str
-    shape: ModelShape
-    chip: ChipSpec = GROQCHIP1
-    timing: TimingModel = estimate_time
-    chips: int | None = None
-
-    def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
-        """Time of one request; an answer of no tokens counts its prefill and no speed."""
-        counted_tokens = max(completion_tokens, 1)
-        timing = self.timing(
-            self.shape, self.chip, prompt_tokens=prompt_tokens, completion_tokens=counted_tokens, chips=self.chips
-        )
-        seconds = timing.cycles / self.chip.clock_hz
-        return EmulatedTime(
-            chips=timing.chips,
-            cycles=timing.cycles,
-            seconds=seconds,
-            tokens_per_second=completion_tokens / seconds,
-            program_hash=self.program_hash,
-            mode=timing.mode,
-        )
 
 
 class CheckpointModel:
     """A ChatModel. Everything here is read-only after loading; a generation's state is in its iterator."""
 
     def __init__(
-        self, runtime: GraphModel, tokenizer: CheckpointTokenizer, end_of_turn_ids: frozenset[int], program: Program
+        self,
+        runtime: GraphModel,
+        tokenizer: CheckpointTokenizer,
+        end_of_turn_ids: frozenset[int],
+        program: ServingProgram,
     ) -> None:
         self.runtime = runtime
         self.tokenizer = tokenizer
         self.context_window = tokenizer.context_window
         self.program_hash = program.program_hash
-        self._program = program
+        self.program = program
         self._end_of_turn_ids = end_of_turn_ids
         self._token_bytes = tokenizer.list_token_bytes(runtime.graph.vocabulary)
 
     def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
-        return self._program.emulate(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+        return self.program.emulate(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
 
     def generate(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[Step]:
         """Yield the answer token by token. Raises PromptError at the call."""
@@ -99,38 +76,34 @@ class CheckpointModel:
         return Step(index=index, token_id=token_id, text=text, finish_reason=finish_reason)
 
 
-def read_model(folder: Path, numerics: Numerics | None = None, chips: int | None = None) -> CheckpointModel:
+def read_model(
+    folder: Path, numerics: Numerics | None = None, chips: int | None = None, programs: Path | None = None
+) -> CheckpointModel:
     """Load a checkpoint folder: all of it is checked before the weights are read. Raises CheckpointError.
 
-    Served in the chip's numerics; others are for comparison. `chips` are those of the program, the fewest if None.
+    Served in the chip's numerics; others are for comparison. `chips` are those of the program, the fewest if None;
+    `programs` is where compiled ones are kept. CompileError if the chips are too few.
     """
     graph = read_graph(folder)
     tokenizer = make_tokenizer(folder, graph)
     end_of_turn_ids = read_end_of_turn_ids(folder)
     files = list_weight_files(folder)
     check_weight_files(files, graph)
+    division, _ = divide_served_model(graph, chips)
 
     numerics = numerics or ChipNumerics(graph.context_window)
-    hasher = _start_program_hash(folder, tokenizer, GROQCHIP1, numerics)
+    hasher = _start_program_hash(folder, tokenizer, division.chips, numerics)
     runtime = GraphModel(graph, read_tensors(files, hasher), numerics)
-    program = _make_program(hasher, shape_of(graph), chips)
+    program = ServingProgram(hasher.hexdigest(), graph, division.chips, folder, programs)
     return CheckpointModel(runtime, tokenizer, end_of_turn_ids, program)
 
 
-def _make_program(hasher: "hashlib._Hash", shape: ModelShape, chips: int | None) -> Program:
-    """On more chips than need be it is another program: the same answers after other cycles."""
-    if chips is None or chips == count_chips(shape, GROQCHIP1):
-        return Program(hasher.hexdigest(), shape)
-    hasher.update(f"on {chips} chips".encode())
-    return Program(hasher.hexdigest(), shape, chips=chips)
-
-
 def _start_program_hash(
-    folder: Path, tokenizer: CheckpointTokenizer, chip: ChipSpec, numerics: Numerics
+    folder: Path, tokenizer: CheckpointTokenizer, chips: int, numerics: Numerics
 ) -> "hashlib._Hash":
     """Hash of all but the weights, each part preceded by its length, so that no two sets of parts read alike."""
-    parts = [msgspec.json.encode(asdict(chip), order="deterministic"), tokenizer.template.source.encode()]
-    parts.append(numerics.name.encode())
+    parts = [msgspec.json.encode(asdict(GROQCHIP1), order="deterministic"), tokenizer.template.source.encode()]
+    parts += [numerics.name.encode(), f"{chips} chips".encode()]
     for name in (CONFIG_FILE, GENERATION_CONFIG_FILE, TOKENIZER_FILE):
         path = folder / name
         parts.append(path.read_bytes() if path.is_file() else b"")

@@ -1,26 +1,22 @@
-"""What a compiled model asks of the cluster. `fit_model` is the one place that says so.
-
-Its figures are those of `timing`: a share of the SRAM for weights. A compiled program's own take their place here.
-"""
+"""What a compiled model asks of the cluster. `fit_model` is the one place that says so."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from lpu_backend.chip import GROQCHIP1, ChipSpec
+from lpu_backend.chip import GROQCHIP1
 from lpu_backend.cluster.placement import PlacementError, check_chip_count
+from lpu_backend.compiler.errors import CompileError
 from lpu_backend.config import read_graph
 from lpu_backend.graph.nodes import ModelGraph
+from lpu_backend.serving_program import MODE_SCHEDULE, divide_served_model
 from lpu_backend.tensors import check_weight_files, list_weight_files
-from lpu_backend.timing import MODE_ESTIMATE, ModelShape, count_chips, shape_of
 from lpu_backend.tokenizer import read_tokenizer
-
-# Assumed: of the SRAM that the weights leave, half holds keys and values; the rest activations and instructions.
-KV_SHARE_OF_REST_PERCENT = 50
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFit:
-    """What one instance takes: chips, bytes of weights on each, and how many requests it computes at once at most."""
+    """What one instance takes: chips, the most bytes that one of them holds with one request's keys and values, and
+    the requests whose keys and values it has room for at once."""
 
     chips: int
     minimum_chips: int
@@ -30,7 +26,7 @@ class ModelFit:
     mode: str
 
 
-def fit_model(folder: Path, chips: int | None = None, chip: ChipSpec = GROQCHIP1) -> ModelFit:
+def fit_model(folder: Path, chips: int | None = None) -> ModelFit:
     """Checks all of a checkpoint folder but its weights' values, and fits it to `chips`, or to the fewest that hold it.
 
     Raises CheckpointError for a folder that cannot be served, PlacementError for a number of chips that cannot be.
@@ -38,28 +34,22 @@ def fit_model(folder: Path, chips: int | None = None, chip: ChipSpec = GROQCHIP1
     graph = read_graph(folder)
     tokenizer = read_tokenizer(folder)
     check_weight_files(list_weight_files(folder), graph)
-    return fit_graph(graph, tokenizer.context_window, chips, chip)
+    return fit_graph(graph, tokenizer.context_window, chips)
 
 
-def fit_graph(graph: ModelGraph, context_window_tokens: int, chips: int | None, chip: ChipSpec) -> ModelFit:
+def fit_graph(graph: ModelGraph, context_window_tokens: int, chips: int | None) -> ModelFit:
     """As `fit_model`, from the graph alone."""
-    shape = shape_of(graph)
-    minimum_chips = count_chips(shape, chip)
-    chosen = minimum_chips if chips is None else chips
-    check_chip_count(chosen, chip.chips_per_node)
-    if chosen < minimum_chips:
-        raise PlacementError(f"the model needs at least {minimum_chips:,} chips, not {chosen:,}")
+    if chips is not None:
+        check_chip_count(chips, GROQCHIP1.chips_per_node)
+    try:
+        division, minimum_chips = divide_served_model(graph, chips)
+    except CompileError as error:
+        raise PlacementError(str(error)) from None
     return ModelFit(
-        chips=chosen,
+        chips=division.chips,
         minimum_chips=minimum_chips,
-        bytes_per_chip=-(-shape.weight_bytes // chosen),
-        max_batch=_count_batch(shape, chosen * chip.sram_bytes, context_window_tokens),
+        bytes_per_chip=max(stage.memory.used_bytes for stage in division.stages),
+        max_batch=division.caches,
         context_window_tokens=context_window_tokens,
-        mode=MODE_ESTIMATE,
+        mode=MODE_SCHEDULE,
     )
-
-
-def _count_batch(shape: ModelShape, sram_bytes: int, context_window_tokens: int) -> int:
-    """Requests whose keys and values fit at once, each as long as the context window; at least one is computed."""
-    kv_bytes = (sram_bytes - shape.weight_bytes) * KV_SHARE_OF_REST_PERCENT // 100
-    return max(1, kv_bytes // (shape.kv_bytes_per_token * context_window_tokens))
