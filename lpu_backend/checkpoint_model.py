@@ -16,7 +16,7 @@ from lpu_backend.runtime.numerics import Numerics
 from lpu_backend.runtime.sampling import sample_token
 from lpu_backend.tensors import check_weight_files, list_weight_files, read_tensors
 from lpu_backend.text_release import TextRelease
-from lpu_backend.timing import ModelShape, TimingModel, estimate_time, shape_of
+from lpu_backend.timing import ModelShape, TimingModel, count_chips, estimate_time, shape_of
 from lpu_backend.tokenizer import TOKENIZER_FILE, CheckpointTokenizer, make_tokenizer
 from lpu_backend.types import EmulatedTime, FinishReason, SamplingParams, Step, require_room_for_one_token
 
@@ -29,11 +29,14 @@ class Program:
     shape: ModelShape
     chip: ChipSpec = GROQCHIP1
     timing: TimingModel = estimate_time
+    chips: int | None = None
 
     def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
         """Time of one request; an answer of no tokens counts its prefill and no speed."""
         counted_tokens = max(completion_tokens, 1)
-        timing = self.timing(self.shape, self.chip, prompt_tokens=prompt_tokens, completion_tokens=counted_tokens)
+        timing = self.timing(
+            self.shape, self.chip, prompt_tokens=prompt_tokens, completion_tokens=counted_tokens, chips=self.chips
+        )
         seconds = timing.cycles / self.chip.clock_hz
         return EmulatedTime(
             chips=timing.chips,
@@ -96,10 +99,10 @@ class CheckpointModel:
         return Step(index=index, token_id=token_id, text=text, finish_reason=finish_reason)
 
 
-def read_model(folder: Path, numerics: Numerics | None = None) -> CheckpointModel:
+def read_model(folder: Path, numerics: Numerics | None = None, chips: int | None = None) -> CheckpointModel:
     """Load a checkpoint folder: all of it is checked before the weights are read. Raises CheckpointError.
 
-    Served in the chip's numerics; others are for comparison.
+    Served in the chip's numerics; others are for comparison. `chips` are those of the program, the fewest if None.
     """
     graph = read_graph(folder)
     tokenizer = make_tokenizer(folder, graph)
@@ -110,7 +113,16 @@ def read_model(folder: Path, numerics: Numerics | None = None) -> CheckpointMode
     numerics = numerics or ChipNumerics(graph.context_window)
     hasher = _start_program_hash(folder, tokenizer, GROQCHIP1, numerics)
     runtime = GraphModel(graph, read_tensors(files, hasher), numerics)
-    return CheckpointModel(runtime, tokenizer, end_of_turn_ids, Program(hasher.hexdigest(), shape_of(graph)))
+    program = _make_program(hasher, shape_of(graph), chips)
+    return CheckpointModel(runtime, tokenizer, end_of_turn_ids, program)
+
+
+def _make_program(hasher: "hashlib._Hash", shape: ModelShape, chips: int | None) -> Program:
+    """On more chips than need be it is another program: the same answers after other cycles."""
+    if chips is None or chips == count_chips(shape, GROQCHIP1):
+        return Program(hasher.hexdigest(), shape)
+    hasher.update(f"on {chips} chips".encode())
+    return Program(hasher.hexdigest(), shape, chips=chips)
 
 
 def _start_program_hash(

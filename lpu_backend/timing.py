@@ -64,8 +64,10 @@ class Timing:
 class TimingModel(Protocol):
     """Cycles of one request, alone and with a cold cache. Deterministic."""
 
-    def __call__(self, shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, completion_tokens: int) -> Timing:
-        """Token counts of at least 1 to chips and cycles."""
+    def __call__(
+        self, shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, completion_tokens: int, chips: int | None = None
+    ) -> Timing:
+        """Token counts of at least 1 to chips and cycles; on the fewest chips that hold the model if none are named."""
 
 
 def shape_of(graph: ModelGraph) -> ModelShape:
@@ -89,9 +91,11 @@ def _count_weights(nodes: Sequence[Node]) -> int:
     return sum(matrix.inputs * matrix.outputs for node in nodes for matrix in list_matrices(node))
 
 
-def estimate_time(shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, completion_tokens: int) -> Timing:
+def estimate_time(
+    shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, completion_tokens: int, chips: int | None = None
+) -> Timing:
     """The formula at the top of this file."""
-    chips = _count_chips(shape, chip)
+    chips = chips or count_chips(shape, chip)
     width = min(chips, chip.chips_per_node)
     decode_passes = completion_tokens - 1
     # Each decode pass reads the keys and values of all tokens before it.
@@ -104,7 +108,8 @@ def estimate_time(shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, comp
     return Timing(chips=chips, cycles=cycles, mode=MODE_ESTIMATE)
 
 
-def _count_chips(shape: ModelShape, chip: ChipSpec) -> int:
+def count_chips(shape: ModelShape, chip: ChipSpec) -> int:
+    """The fewest chips that hold a model's weights: one, or whole nodes."""
     chips = _ceil(shape.weight_bytes * 100, chip.sram_bytes * WEIGHT_SHARE_OF_SRAM_PERCENT)
     return chips if chips == 1 else _ceil(chips, chip.chips_per_node) * chip.chips_per_node
 

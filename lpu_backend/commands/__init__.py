@@ -1,6 +1,6 @@
 """What `python -m lpu_backend` does, a module a command."""
 
-from lpu_backend.commands import assemble, check, chip, disassemble, network, programs, run, trace, validate
+from lpu_backend.commands import assemble, check, chip, compiling, disassemble, network, programs, run, trace, validate
 from lpu_backend.commands.command import Command, UsageError
 
 COMMANDS: tuple[Command, ...] = (
@@ -13,6 +13,7 @@ COMMANDS: tuple[Command, ...] = (
     chip.COMMAND,
     network.COMMAND,
     validate.COMMAND,
+    compiling.COMMAND,
 )
 
 __all__ = ["COMMANDS", "Command", "UsageError"]

@@ -40,8 +40,11 @@ class ModelLowering:
     @cached_property
     def kinds(self) -> tuple[LayerKind, ...]:
         layers: dict[tuple[Node, ...], list[int]] = {}
+        source = self.graph.embed.name
         for index, nodes in enumerate(self.graph.layers):
-            layers.setdefault(tuple(_rename(node, index) for node in nodes), []).append(index)
+            renamed = tuple(_rename(node, index, source) for node in nodes)
+            layers.setdefault(renamed, []).append(index)
+            source = nodes[-1].name
         return tuple(LayerKind(tuple(indices), self.graph.layers[indices[0]]) for indices in layers.values())
 
     @cached_property
@@ -109,13 +112,13 @@ class _Weights:
         return fetch
 
 
-def _rename(node: Node, layer: int) -> Node:
-    """The node as it would be in a layer without a number."""
+def _rename(node: Node, layer: int, source: str) -> Node:
+    """The node as it would be in a layer without a number, that reads `source`."""
     mark = f"layers.{layer}."
 
     def strip(value: object) -> object:
         if isinstance(value, str):
-            return value.replace(mark, "layers.")
+            return "source" if value == source else value.replace(mark, "layers.")
         if isinstance(value, tuple):
             return tuple(strip(part) for part in value)
         if hasattr(value, "__dataclass_fields__"):

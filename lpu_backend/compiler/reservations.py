@@ -85,6 +85,10 @@ class Reservations:
             raise AssertionError(f"{way} is taken")
         taken[diagonals] |= mask
 
+    def release_way(self, way: Way) -> None:
+        """Give back what `take_way` took."""
+        self._ways[way.stream][_diagonals(way)] &= ~_mask(way, self._words)
+
 
 def _grow(taken: NDArray | None, last: int, empty: NDArray) -> NDArray:  # type: ignore[type-arg]
     old = empty if taken is None else taken

@@ -19,11 +19,16 @@ def fill_queues(
 
     `timed` has each queue's instructions by cycle after the barrier. With `repeat`, evenly spaced ones become a Repeat.
     """
+    return begin_together(
+        {queue: tuple(_write_out(instructions, repeat)) for queue, instructions in timed.items() if instructions}
+    )
+
+
+def begin_together(bodies: Mapping[str, tuple[Instruction, ...]]) -> dict[str, tuple[Instruction, ...]]:
+    """A chip's queues whose bodies begin in cycle 0 after the barrier."""
     queues: dict[str, tuple[Instruction, ...]] = {_LEADER: (Deskew(), Notify())}
-    for queue, instructions in timed.items():
-        if instructions:
-            begin = queues.get(queue, ())
-            queues[queue] = (*begin, Sync(), *_write_out(instructions, repeat))
+    for queue, body in bodies.items():
+        queues[queue] = (*queues.get(queue, ()), Sync(), *body)
     return queues
 
 
