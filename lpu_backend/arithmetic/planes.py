@@ -85,12 +85,15 @@ def sum_squares(x: Planes) -> Floats:
     return total
 
 
-def sum_counts(shares: Floats, steps: Floats) -> Floats:
-    """Sum over the last axis, kept, of numbers from 0 in whole `steps`: exact, then rounded to fp32."""
+def sum_counts(shares: Floats, steps: Floats, others: Floats | None = None) -> Floats:
+    """Sum over the last axis, kept, of numbers from 0 in whole `steps`, and of `others` [..., 1]: exact, then rounded
+    to fp32."""
     counts = shares * steps
     np.rint(counts, out=counts)
-    total: Floats = np.add.reduce(counts, axis=-1, keepdims=True, dtype=np.float64).astype(np.float32)
-    return total
+    total = np.add.reduce(counts, axis=-1, keepdims=True, dtype=np.float64)
+    if others is not None:
+        total += np.rint(others * steps)
+    return total.astype(np.float32)
 
 
 def multiply_rows(x: Planes, codes: Floats) -> Floats:

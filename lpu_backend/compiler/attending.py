@@ -8,10 +8,11 @@ A head of a query is a row of its own, zero outside its slot: head (row n, token
 (n * tokens + t) * slots + j, and its part of block b of the cache number * blocks + b.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lpu_backend.compiler.agreeing import (
     CACHE,
@@ -67,8 +68,17 @@ class StepShape:
 class Attention:
     """The operations of one Attend node, in order."""
 
-    def __init__(self, program: ProgramBuilder, node: Attend, layout: HeadLayout, shape: StepShape) -> None:
+    def __init__(
+        self,
+        program: ProgramBuilder,
+        node: Attend,
+        layout: HeadLayout,
+        shape: StepShape,
+        sinks: Callable[[int], NDArray[np.float32]] | None,
+    ) -> None:
+        """`sinks` gives those of a layer, by query head."""
         self._program, self._node, self._layout, self._shape = program, node, layout, shape
+        self._sinks = sinks
         used = {slot for kind in range(layout.kinds) for slot in layout.slots_in_use(kind)}
         self._slots = sorted(used)
         self._heads = layout.query_rows * shape.tokens * len(self._slots)
@@ -219,6 +229,8 @@ class Attention:
             score = cap_softly(m, score, self._node.softcap)
         score = m.op("Add", FP32, score, m.read(self._mask(), block * part.places, 1))
         m.write(score, results[0], *part.at(blocks, 0, block))
+        if self._sinks is not None and block == 0:
+            score = m.op("Max", FP32, score, m.read(self._place_sinks(), *self._mask_rows(kind, slot)))
         quarters = m.convert(FP32, INT8, m.op("Mul", FP32, score, number(0.25)))
         m.write(m.op("Xor", UINT8, quarters, _SIGN), results[1], *part.at(fold_stride(blocks), 0, block))
         m.finish()
@@ -239,14 +251,14 @@ class Attention:
         counts = program.local("counts", INT8, 3 * heads * blocks, spread=3)
         for part in walk(heads, blocks):
             m = MapBuilder(program, "exponentials", part.places)
-            byte = m.op("Xor", UINT8, m.read(largest, *part.at(1, 0)), _SIGN)
-            shift = m.op("Mul", FP32, m.convert(INT8, FP32, byte), number(4.0))
+            shift = shift_of(m, m.read(largest, *part.at(1, 0)))
             share = m.op("Exp", FP32, m.op("Sub", FP32, m.read(scores, *part.at(blocks, 1)), shift))
             m.write(share, shares, *part.at(blocks, 1))
             places = tuple(part.at(3 * blocks, 3, digit) for digit in range(3))
             write_counts(m, share, self._shape.count_steps, counts, places)
             m.finish()
-        divisor = count_sum(program, "shares", counts, (heads, blocks), self._shape.count_steps)
+        sunk = self._count_sinks(largest) if self._sinks is not None else None
+        divisor = count_sum(program, "shares", counts, (heads, blocks), self._shape.count_steps, sunk)
         weights = program.local("weights", FP32, heads * blocks)
         for kind, slot, part in self._parts():
             for block in range(blocks):
@@ -261,6 +273,34 @@ class Attention:
 
         parts: list[Part] = [(part, read) for part in walk(heads, blocks)]
         return make_planes(program, "weights", (heads, blocks), parts), divisor
+
+    def _count_sinks(self, largest: str) -> str:
+        """The sinks' exponentials in whole steps: a row a head."""
+        result = self._program.local("sink counts", INT32, self._heads)
+        for kind, slot, part in self._parts():
+            m = MapBuilder(self._program, f"sinks {kind} {slot}", part.places)
+            shift = shift_of(m, m.read(largest, *part.at(1, 0)))
+            sink = m.read(self._place_sinks(), *self._mask_rows(kind, slot))
+            share = m.op("Exp", FP32, m.op("Sub", FP32, sink, shift))
+            counted = m.op("Mul", FP32, share, number(self._shape.count_steps))
+            m.write(m.convert(FP32, INT32, counted), result, *part.at(1, 0))
+            m.finish()
+        return result
+
+    def _place_sinks(self) -> str:
+        """Each head's sink in all lanes: row (kind, slot, query row, token)."""
+        layout, tokens, lanes, fetch = self._layout, self._shape.tokens, self._program.lanes, self._sinks
+        assert fetch is not None  # noqa: S101  asked only where there are sinks
+        name, rows = f"{self._node.name} sinks", self._heads
+
+        def data(layer: int) -> NDArray[np.float32]:
+            heads = layout.queries[..., self._slots].swapaxes(2, 3)  # [chips, kinds, slots, rows]; -1 is the zero
+            by_token = np.repeat(
+                np.append(fetch(layer), np.float32(0.0))[heads].reshape(len(heads), -1), tokens, axis=1
+            )
+            return np.broadcast_to(by_token[..., None], (*by_token.shape, lanes)).astype(np.float32)
+
+        return name if name in self._program.values else self._program.constant(name, FP32, rows, data)
 
     def _mix(self, weights: Planes, divisor: str) -> str:
         program, blocks, heads = self._program, self._shape.blocks, self._heads
@@ -321,6 +361,11 @@ def mask_slots(program: ProgramBuilder, layout: HeadLayout) -> str:
         return np.where(slot_of == np.arange(layout.slots)[:, None], np.int32(-1), np.int32(0))[None]
 
     return program.constant(f"slots of {layout.slot_lanes} lanes", INT32, layout.slots, data, "model")
+
+
+def shift_of(m: MapBuilder, quarters: Argument) -> Argument:
+    """What exponents are counted from, by the byte that the lanes agreed on: three steps."""
+    return m.op("Mul", FP32, m.convert(INT8, FP32, m.op("Xor", UINT8, quarters, _SIGN)), number(4.0))
 
 
 def cap_softly(m: MapBuilder, value: Argument, cap: float) -> Argument:

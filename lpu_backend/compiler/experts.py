@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpu_backend.compiler.agreeing import FP32, INT8, INT32, UINT8, agree, make_code_value, walk
+from lpu_backend.compiler.attending import shift_of
 from lpu_backend.compiler.building import MapBuilder, ProgramBuilder, integer, number
 from lpu_backend.compiler.scaling import count_sum, sum_lanes, write_counts
 from lpu_backend.compiler.vector_program import MatMul, Of, Rows, Tiles
@@ -65,7 +66,7 @@ class Routing:
         shares = program.local(f"{name} shares", FP32, tokens)
         counted = shares if renormalise else program.local(f"{name} all shares", FP32, tokens)
         m = MapBuilder(program, f"{name} exponentials", tokens)
-        shift = m.op("Mul", FP32, m.convert(INT8, FP32, m.op("Xor", UINT8, m.read(largest), _SIGN)), number(4.0))
+        shift = shift_of(m, m.read(largest))
         share = m.op("Exp", FP32, m.op("Sub", FP32, m.read(scores), shift))
         m.write(m.op("And", INT32, share, m.read(chosen)), shares)
         if not renormalise:

@@ -61,7 +61,7 @@ class WeightSource(Protocol):
         """The matrix that `select` finds in the node, folded and quantised."""
 
     def vector(self, name: str) -> Callable[[int], np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-        """The weight of a norm."""
+        """The weight of a norm, or the sinks of attention."""
 
 
 class Lowering:
@@ -169,7 +169,7 @@ class Lowering:
         gated = self.builder.local(f"{name} gated", FP32, inner.rows * self._tokens)
         m = MapBuilder(self.builder, f"{name} gated", inner.rows * self._tokens)
         activate = find_activation(node.name, node.activation)
-        m.write(m.op("Mul", FP32, activate(m, m.read(gate)), m.read(up)), gated)
+        m.write(activate(m, m.read(gate), m.read(up)), gated)
         m.finish()
         self.held[f"{name} gated"] = Held(inner, gated)
         planes = self._split(f"{name} gated")
@@ -222,7 +222,8 @@ class Lowering:
     @lower_node.register
     def _attend(self, node: Attend) -> None:
         layout = self._lay_out_heads(node)
-        attention = Attention(self.builder, node, layout, self._shape)
+        sinks = None if node.sinks is None else self._weights.vector(node.name)
+        attention = Attention(self.builder, node, layout, self._shape, sinks)
         result = attention.attend(*(self.held[name].shard for name in node.inputs))
         self.held[node.name] = Held(layout.query_layout(), result)
 
@@ -232,7 +233,7 @@ class Lowering:
         result = self.builder.local(node.name, FP32, gate.layout.rows * self._tokens)
         m = MapBuilder(self.builder, node.name, gate.layout.rows * self._tokens)
         activate = find_activation(node.name, node.activation)
-        m.write(m.op("Mul", FP32, activate(m, m.read(gate.shard)), m.read(up.shard)), result)
+        m.write(activate(m, m.read(gate.shard), m.read(up.shard)), result)
         m.finish()
         self.held[node.name] = Held(gate.layout, result)
 

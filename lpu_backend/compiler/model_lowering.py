@@ -102,6 +102,8 @@ class _Weights:
     def vector(self, name: str) -> Callable[[int], NDArray[np.float32]]:
         def fetch(layer: int) -> NDArray[np.float32]:
             node = self._layers[layer][self._places[name]]
+            if isinstance(node, Attend) and node.sinks is not None:
+                return self._tensors[node.sinks]
             assert isinstance(node, RmsNorm)  # noqa: S101
             weight = self._foldings[layer].fold_norm(node, self._tensors)
             assert weight is not None  # noqa: S101  asked only of those that have one

@@ -150,14 +150,22 @@ def sum_lanes(
     return sums
 
 
-def count_sum(program: ProgramBuilder, name: str, counts: str, shape: tuple[int, int], steps: float) -> str:
-    """steps / (sum of a group's counts), its digits at 3 * (group * columns + column) + place: a row a group."""
+def count_sum(
+    program: ProgramBuilder, name: str, counts: str, shape: tuple[int, int], steps: float, others: str | None = None
+) -> str:
+    """steps / (sum of a group's counts), its digits at 3 * (group * columns + column) + place: a row a group.
+
+    `others` (int32, a row a group) are added to the sums.
+    """
     groups, columns = shape
     first = [[3 * (group * columns + column) for column in range(columns)] for group in range(groups)]
     sums = sum_lanes(program, name, counts, 3, first)
     divisor = program.local(f"{name} divisor", FP32, groups)
     m = MapBuilder(program, f"divisor of {name}", groups)
-    total = m.convert(INT32, FP32, _join_digits(m, [m.read(value) for value in sums]))
+    whole = _join_digits(m, [m.read(value) for value in sums])
+    if others is not None:
+        whole = m.op("Add", INT32, whole, m.read(others))
+    total = m.convert(INT32, FP32, whole)
     m.write(m.op("Mul", FP32, square_of_root(m, total), number(steps)), divisor)
     m.finish()
     return divisor

@@ -5,6 +5,7 @@ from typing import Any
 
 from lpu_backend.exceptions import CheckpointError
 from lpu_backend.graph.gemma2 import make_gemma2
+from lpu_backend.graph.gpt_oss import make_gpt_oss
 from lpu_backend.graph.llama import make_llama
 from lpu_backend.graph.mistral import make_mistral
 from lpu_backend.graph.mixtral import make_mixtral
@@ -15,6 +16,7 @@ from lpu_backend.graph.qwen3_moe import make_qwen3_moe
 
 FAMILIES: dict[str, Callable[[Mapping[str, Any]], ModelGraph]] = {
     "gemma2": make_gemma2,
+    "gpt_oss": make_gpt_oss,
     "llama": make_llama,
     "mistral": make_mistral,
     "mixtral": make_mixtral,

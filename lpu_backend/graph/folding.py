@@ -83,29 +83,40 @@ def select_router(node: Node, folding: Folding) -> tuple[Matrix, Fold]:
 
 
 def select_expert(index: int, name: Literal["gate", "up", "down"]) -> Select:
-    """A matrix of one expert; the gate's is halved, as silu has it."""
+    """A matrix of one expert; the gate's is halved for silu."""
 
     def select(node: Node, folding: Folding) -> tuple[Matrix, Fold]:
         assert isinstance(node, Experts)  # noqa: S101
         matrix: Matrix = getattr(node.experts[index], name)
         if name == "down":
             return matrix, Fold()
-        return matrix, Fold(0.5 if name == "gate" else 1.0, folding.norm_before(node))
+        is_halved = name == "gate" and node.activation == "silu"
+        return matrix, Fold(0.5 if is_halved else 1.0, folding.norm_before(node))
 
     return select
 
 
 def fold_matrix(matrix: Matrix, fold: Fold, tensors: Tensors) -> tuple[Floats, Floats | None]:
     """The matrix [outputs, inputs] and bias [outputs] with the fold's constants in them, fp32."""
-    weight, bias = tensors[matrix.weight], None if matrix.bias is None else tensors[matrix.bias]
-    if matrix.rows is not None:
-        weight = weight[slice(*matrix.rows)]
+    weight, bias = _take_matrix(matrix, tensors)
     if fold.factor != 1.0:
         weight = weight * np.float32(fold.factor)
         bias = None if bias is None else bias * np.float32(fold.factor)
     if fold.norm is not None and fold.norm.weight is not None:
         weight = weight * add_offset(tensors[fold.norm.weight], fold.norm.offset)
     return weight, bias
+
+
+def _take_matrix(matrix: Matrix, tensors: Tensors) -> tuple[Floats, Floats | None]:
+    """The part of the tensors that is this matrix, [outputs, inputs], and its bias."""
+    weight, bias = tensors[matrix.weight], None if matrix.bias is None else tensors[matrix.bias]
+    if (stacked := matrix.stacked) is not None:
+        outputs = slice(stacked.first, None, stacked.step)
+        return weight[stacked.index, :, outputs].T, None if bias is None else bias[stacked.index, outputs]
+    if matrix.rows is None:
+        return weight, bias
+    rows = slice(*matrix.rows)
+    return weight[rows], None if bias is None else bias[rows]
 
 
 def add_offset(weight: Floats, offset: float) -> Floats:

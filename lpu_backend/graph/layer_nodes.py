@@ -21,13 +21,14 @@ from lpu_backend.graph.nodes import (
 
 @dataclass(frozen=True)
 class Attention:
-    """What differs between families: biases, norms of query and key heads, scale (None for 1 / root), softcap."""
+    """Where families differ: biases, norms of query and key heads, scale (None for 1 / root), softcap, sinks."""
 
     input_bias: bool = False
     output_bias: bool = False
     normalises_heads: bool = False
     scale: float | None = None
     softcap: float | None = None
+    has_sinks: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,18 @@ class LayerNodes:
             scale=1.0 / math.sqrt(config.head_width) if kind.scale is None else kind.scale,
             softcap=kind.softcap,
             window=config.windows[self.index],
+            sinks=f"{self.tensors}.self_attn.sinks" if kind.has_sinks else None,
         )
-        output = self._matrix("self_attn.o_proj", query_channels, config.hidden_size, bias=kind.output_bias)
+        output = self.matrix("self_attn.o_proj", query_channels, config.hidden_size, bias=kind.output_bias)
         return self._linear("attention_output", self._add(attended), output)
 
     def gated_mlp(self, source: str, activation: Activation, *, bias: bool = False) -> str:
         """down(activation(gate) * up)."""
         hidden, inner = self._config.hidden_size, self._config.intermediate_size
-        gate = self._linear("gate", source, self._matrix("mlp.gate_proj", hidden, inner, bias=bias))
-        up = self._linear("up", source, self._matrix("mlp.up_proj", hidden, inner, bias=bias))
+        gate = self._linear("gate", source, self.matrix("mlp.gate_proj", hidden, inner, bias=bias))
+        up = self._linear("up", source, self.matrix("mlp.up_proj", hidden, inner, bias=bias))
         gated = self._add(Gate(self._name("gated"), (gate, up), inner, activation))
-        return self._linear("down", gated, self._matrix("mlp.down_proj", inner, hidden, bias=bias))
+        return self._linear("down", gated, self.matrix("mlp.down_proj", inner, hidden, bias=bias))
 
     def experts(
         self, source: str, names: ExpertNames, *, inner: int, count: int, active: int, renormalise: bool
@@ -90,15 +92,26 @@ class LayerNodes:
         hidden = self._config.hidden_size
         experts = tuple(
             Expert(
-                gate=self._matrix(names.gate.format(number), hidden, inner),
-                up=self._matrix(names.up.format(number), hidden, inner),
-                down=self._matrix(names.down.format(number), inner, hidden),
+                gate=self.matrix(names.gate.format(number), hidden, inner),
+                up=self.matrix(names.up.format(number), hidden, inner),
+                down=self.matrix(names.down.format(number), inner, hidden),
             )
             for number in range(count)
         )
-        router = self._matrix(names.router, hidden, count)
-        name = self._name("experts")
-        return self._add(Experts(name, (source,), router, experts, active, renormalise, "silu"))
+        return self.route(source, self.matrix(names.router, hidden, count), experts, active, renormalise=renormalise)
+
+    def route(
+        self,
+        source: str,
+        router: Matrix,
+        experts: tuple[Expert, ...],
+        active: int,
+        *,
+        renormalise: bool,
+        activation: Activation = "silu",
+    ) -> str:
+        """`active` of these experts for each token."""
+        return self._add(Experts(self._name("experts"), (source,), router, experts, active, renormalise, activation))
 
     def add(self, name: str, left: str, right: str) -> str:
         """The sum of two values, as wide as the residual."""
@@ -113,10 +126,10 @@ class LayerNodes:
 
     def _project(self, letter: str, heads: int, kind: Attention) -> Matrix:
         outputs = heads * self._config.head_width
-        return self._matrix(f"self_attn.{letter}_proj", self._config.hidden_size, outputs, bias=kind.input_bias)
+        return self.matrix(f"self_attn.{letter}_proj", self._config.hidden_size, outputs, bias=kind.input_bias)
 
     def _norm(self, name: str, source: str, tensor: str, channels: int, width: int, offset: float) -> str:
-        weight = f"{self._tensors}.{tensor}.weight"
+        weight = f"{self.tensors}.{tensor}.weight"
         return self._add(
             RmsNorm(self._name(name), (source,), channels, width, weight, self._config.rms_norm_eps, offset)
         )
@@ -124,8 +137,9 @@ class LayerNodes:
     def _linear(self, name: str, source: str, matrix: Matrix) -> str:
         return self._add(Linear(self._name(name), (source,), matrix))
 
-    def _matrix(self, name: str, inputs: int, outputs: int, *, bias: bool = False) -> Matrix:
-        tensor = f"{self._tensors}.{name}"
+    def matrix(self, name: str, inputs: int, outputs: int, *, bias: bool = False) -> Matrix:
+        """Of the tensors `name`.weight and perhaps `name`.bias of this layer."""
+        tensor = f"{self.tensors}.{name}"
         return Matrix(f"{tensor}.weight", inputs, outputs, f"{tensor}.bias" if bias else None)
 
     def _add(self, node: Node) -> str:
@@ -136,5 +150,6 @@ class LayerNodes:
         return f"layers.{self.index}.{name}"
 
     @property
-    def _tensors(self) -> str:
+    def tensors(self) -> str:
+        """What the names of the layer's tensors begin with."""
         return f"model.layers.{self.index}"

@@ -7,7 +7,19 @@ decided later, by the compiler's quantise pass and, the same, by the serving run
 from dataclasses import dataclass
 from typing import Literal
 
-Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
+Activation = Literal["silu", "gelu", "gelu_tanh", "relu", "clamped_swiglu"]
+"""clamped_swiglu: gate up to 7, up within 7 either side; gate * sigmoid(1.702 gate) * (up + 1)."""
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Where a matrix lies in a tensor [count, inputs, step x outputs]: in slice `index`, every `step`-th output from
+    `first` on. Its bias is in [count, step x outputs]."""
+
+    index: int
+    count: int
+    step: int = 1
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,7 @@ class Matrix:
     outputs: int
     bias: str | None = None
     rows: tuple[int, int] | None = None
+    stacked: Stacked | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,8 @@ class Attend:
     """Causal attention of `inputs` query, key, value over the layer's cache, in which it stores key and value.
 
     Scores are q . k * `scale`, then `softcap` * tanh(score / softcap) if given. `window` is how many tokens, the
-    token itself included, are seen at most. Query head h uses key head h // (query_heads / kv_heads).
+    token itself included, are seen at most. Query head h uses key head h // (query_heads / kv_heads). `sinks`
+    [query_heads] are scores of one more token, whose value is zero.
     """
 
     name: str
@@ -95,6 +109,7 @@ class Attend:
     scale: float
     softcap: float | None = None
     window: int | None = None
+    sinks: str | None = None
 
     @property
     def channels(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lpu_backend.graph.nodes import Experts, Linear, Matrix, ModelGraph, Node, RmsNorm
+from lpu_backend.graph.nodes import Attend, Experts, Linear, Matrix, ModelGraph, Node, RmsNorm
 
 Shapes = dict[str, tuple[int, ...]]
 Tensors = dict[str, NDArray[np.float32]]
@@ -20,12 +20,21 @@ def list_expected_shapes(graph: ModelGraph) -> Shapes:
     for node in list_nodes(graph):
         if isinstance(node, RmsNorm) and node.weight is not None:
             shapes[node.weight] = (node.width,)
+        if isinstance(node, Attend) and node.sinks is not None:
+            shapes[node.sinks] = (node.query_heads,)
         for matrix in list_matrices(node):
-            rows = max(matrix.rows[1] if matrix.rows else matrix.outputs, *shapes.get(matrix.weight, (0,))[:1])
-            shapes[matrix.weight] = (rows, matrix.inputs)
-            if matrix.bias is not None:
-                shapes[matrix.bias] = (rows,)
+            shapes |= _list_shapes(matrix, shapes)
     return shapes
+
+
+def _list_shapes(matrix: Matrix, known: Shapes) -> Shapes:
+    """Of the weight and the bias, if it has one."""
+    if (stacked := matrix.stacked) is not None:
+        outputs = stacked.step * matrix.outputs
+        weight, bias = (stacked.count, matrix.inputs, outputs), (stacked.count, outputs)
+        return {matrix.weight: weight} | ({} if matrix.bias is None else {matrix.bias: bias})
+    rows = max(matrix.rows[1] if matrix.rows else matrix.outputs, *known.get(matrix.weight, (0,))[:1])
+    return {matrix.weight: (rows, matrix.inputs)} | ({} if matrix.bias is None else {matrix.bias: (rows,)})
 
 
 def make_random_tensors(graph: ModelGraph, seed: int) -> Tensors:

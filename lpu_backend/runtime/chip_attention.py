@@ -5,12 +5,12 @@ import numpy as np
 from lpu_backend.arithmetic.functions import tanh_in_range
 from lpu_backend.arithmetic.planes import Codes, Planes, multiply_columns, multiply_rows, round_codes, split_planes
 from lpu_backend.graph.nodes import Attend
-from lpu_backend.runtime.chip_softmax import exponentiate, find_divisor
+from lpu_backend.runtime.chip_softmax import share
 from lpu_backend.runtime.kv_cache import KvCache
 from lpu_backend.runtime.numerics import Floats, Sight
 
 
-def attend(node: Attend, heads: Floats, cache: KvCache, sight: Sight, steps: Floats) -> Floats:
+def attend(node: Attend, heads: Floats, cache: KvCache, sight: Sight, sinks: Floats | None, steps: Floats) -> Floats:
     """As Numerics.attend. The values' scales go into the probabilities, whose sum divides at the end: a row at a time,
     and exact."""
     tokens, _, head_dim = heads.shape
@@ -26,8 +26,7 @@ def attend(node: Attend, heads: Floats, cache: KvCache, sight: Sight, steps: Flo
     if sight.mask is not None:
         by_token = scores.reshape(kv_heads, tokens, -1, sight.mask.shape[2])
         by_token += sight.mask
-    shares = exponentiate(scores)
-    divisor = find_divisor(shares, steps)
+    shares, divisor = share(scores, steps, None if sinks is None else _repeat_sinks(sinks, tokens, kv_heads))
     shares *= scales[kv_heads:]
     split = split_planes(shares)
     mixed = multiply_columns(split, codes[kv_heads:])
@@ -50,6 +49,11 @@ def _group_queries(split: Planes, kv_heads: int) -> Planes:
     grouped = split.planes.reshape(tokens, kv_heads, -1, planes, head_dim).swapaxes(0, 1)
     scale = split.scale.reshape(tokens, kv_heads, -1, 1).swapaxes(0, 1)
     return Planes(grouped.reshape(kv_heads, -1, planes, head_dim), scale.reshape(kv_heads, -1, 1))
+
+
+def _repeat_sinks(sinks: Floats, tokens: int, kv_heads: int) -> Floats:
+    """[query heads] to [kv_heads, tokens x query heads that share one, 1], as queries are grouped."""
+    return np.tile(sinks.reshape(kv_heads, 1, -1), (1, tokens, 1)).reshape(kv_heads, -1, 1)
 
 
 def _store(rounded: Codes, cache: KvCache, layer: int, first: int) -> tuple[Floats, Floats]:

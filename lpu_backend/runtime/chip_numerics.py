@@ -21,6 +21,8 @@ from lpu_backend.runtime.numerics import Floats, Linear, Sight
 _ONE, _HALF = np.array(1.0, np.float32), np.array(0.5, np.float32)
 _GELU_CUBE = np.array(0.044715, np.float32)
 _GELU_ROOT = np.array(math.sqrt(2 / math.pi), np.float32)
+_SWIGLU_LIMIT = np.array(7.0, np.float32)
+_SWIGLU_HALF_ALPHA = np.array(1.702 / 2, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +69,14 @@ class ChipNumerics:
 
     def gate(self, activation: Activation, gate: Floats, up: Floats) -> Floats:
         activated = _activate(activation, gate)
-        activated *= up
+        activated *= _clamp_up(up) if activation == "clamped_swiglu" else up
         return activated
 
     def cap(self, x: Floats, cap: float) -> Floats:
         return cap_softly(x, cap)
 
-    def attend(self, node: Attend, heads: Floats, cache: KvCache, sight: Sight) -> Floats:
-        return attend(node, heads, cache, sight, self._steps)
+    def attend(self, node: Attend, heads: Floats, cache: KvCache, sight: Sight, sinks: Floats | None = None) -> Floats:
+        return attend(node, heads, cache, sight, sinks, self._steps)
 
     def weigh_experts(self, scores: Floats, chosen: NDArray[np.bool_], *, renormalise: bool) -> Floats:
         return weigh_experts(scores, chosen, renormalise=renormalise)
@@ -107,4 +109,17 @@ def _activate(activation: Activation, gate: Floats) -> Floats:
         activated += _ONE
         activated *= gate * _HALF
         return activated
+    if activation == "clamped_swiglu":
+        clamped = np.minimum(gate, _SWIGLU_LIMIT)
+        activated = tanh_in_range(clamped * _SWIGLU_HALF_ALPHA)
+        activated += _ONE
+        activated *= clamped * _HALF
+        return activated
     raise ValueError(f"the activation {activation} is not computed")
+
+
+def _clamp_up(up: Floats) -> Floats:
+    clamped: Floats = np.minimum(up, _SWIGLU_LIMIT)
+    np.maximum(clamped, -_SWIGLU_LIMIT, out=clamped)
+    clamped += _ONE
+    return clamped

@@ -22,27 +22,40 @@ def choose_steps(context_window_tokens: int) -> Floats:
 
 
 def exponentiate(scores: Floats) -> Floats:
-    """exp(score - a coarse largest) over the last axis: one byte says it, so all lanes can know it. Alters scores."""
-    coarse = np.maximum.reduce(scores, axis=-1, keepdims=True)
+    """exp(score - a coarse largest) over the last axis: one byte says it, so all lanes can know it."""
+    return _exponentiate_from(np.maximum.reduce(scores, axis=-1, keepdims=True), scores)[0]
+
+
+def share(scores: Floats, steps: Floats, sinks: Floats | None) -> tuple[Floats, Floats]:
+    """Exponentials, and one over their sum and that of the sinks [..., 1], scores of one more."""
+    largest = np.maximum.reduce(scores, axis=-1, keepdims=True)
+    if sinks is None:
+        shares = _exponentiate_from(largest, scores)[0]
+        return shares, find_divisor(shares, steps)
+    shares, sunk = _exponentiate_from(np.maximum(largest, sinks), scores, sinks)
+    return shares, find_divisor(shares, steps, sunk)
+
+
+def _exponentiate_from(coarse: Floats, *scores: Floats) -> list[Floats]:
+    """Of several arrays, with the row's largest score for all of them. Alters `coarse`."""
     coarse *= _QUARTER
     np.rint(coarse, out=coarse)
     np.maximum(coarse, _LEAST_COARSE, out=coarse)
     np.minimum(coarse, _MOST_COARSE, out=coarse)
     coarse *= _FOUR
-    scores -= coarse
-    return exp_in_range(scores)
+    return [exp_in_range(each - coarse) for each in scores]
 
 
-def find_divisor(shares: Floats, steps: Floats) -> Floats:
-    """One over the sum of exponentials, [..., 1]."""
-    divisor = rsqrt_in_range(sum_counts(shares, steps))
+def find_divisor(shares: Floats, steps: Floats, others: Floats | None = None) -> Floats:
+    """One over the sum of exponentials, and of one other in each row, [..., 1]."""
+    divisor = rsqrt_in_range(sum_counts(shares, steps, others))
     divisor *= divisor
     divisor *= steps
     return divisor
 
 
 def weigh_experts(scores: Floats, chosen: NDArray[np.bool_], *, renormalise: bool) -> Floats:
-    """Weights [tokens, experts], 0 where not chosen. Alters scores."""
+    """Weights [tokens, experts], 0 where not chosen."""
     shares = exponentiate(scores)
     kept = np.where(chosen, shares, np.float32(0.0))
     kept *= find_divisor(kept if renormalise else shares, _EXPERT_STEPS)

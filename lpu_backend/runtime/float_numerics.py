@@ -50,6 +50,8 @@ class FloatNumerics:
         return rows[tokens]
 
     def gate(self, activation: Activation, gate: Floats, up: Floats) -> Floats:
+        if activation == "clamped_swiglu":
+            up = np.clip(up, np.float32(-7.0), np.float32(7.0)) + np.float32(1.0)
         activated = _activate(activation, gate)
         activated *= up
         return activated
@@ -58,7 +60,7 @@ class FloatNumerics:
         capped: Floats = np.float32(cap) * np.tanh(x / np.float32(cap))
         return capped
 
-    def attend(self, node: Attend, heads: Floats, cache: KvCache, sight: Sight) -> Floats:
+    def attend(self, node: Attend, heads: Floats, cache: KvCache, sight: Sight, sinks: Floats | None = None) -> Floats:
         tokens, _, head_dim = heads.shape
         kv_heads = node.kv_heads
         end = cache.length_tokens + tokens
@@ -73,11 +75,18 @@ class FloatNumerics:
         if sight.mask is not None:
             by_token = scores.reshape(kv_heads, tokens, -1, end - sight.first)
             by_token += sight.mask
-        scores -= scores.max(axis=2, keepdims=True)
+        largest = scores.max(axis=2, keepdims=True)
+        if sinks is not None:
+            by_row = np.tile(sinks.reshape(kv_heads, 1, -1), (1, tokens, 1)).reshape(kv_heads, -1, 1)
+            largest = np.maximum(largest, by_row)
+        scores -= largest
         np.exp(scores, out=scores)
+        total = scores.sum(axis=2, keepdims=True)
+        if sinks is not None:
+            total += np.exp(by_row - largest)
         # Dividing after the product touches head_dim columns in place of the whole context.
         mixed: Floats = scores @ values
-        mixed /= scores.sum(axis=2, keepdims=True)
+        mixed /= total
         by_head: Floats = mixed.reshape(kv_heads, tokens, -1, head_dim).swapaxes(0, 1)
         return by_head.reshape(tokens, -1)
 
@@ -99,4 +108,8 @@ def _activate(activation: Activation, gate: Floats) -> Floats:
         inner: Floats = (gate + gate * gate * gate * np.float32(0.044715)) * np.float32(math.sqrt(2 / math.pi))
         gelu: Floats = (np.tanh(inner) + np.float32(1.0)) * gate * np.float32(0.5)
         return gelu
+    if activation == "clamped_swiglu":
+        clamped: Floats = np.minimum(gate, np.float32(7.0))
+        swish: Floats = clamped / (np.exp(clamped * np.float32(-1.702)) + np.float32(1.0))
+        return swish
     raise ValueError(f"the activation {activation} is not computed")

@@ -58,11 +58,11 @@ class Numerics(Protocol):
     def cap(self, x: Floats, cap: float) -> Floats:
         """cap * tanh(x / cap), of any shape."""
 
-    def attend(self, node: Attend, heads: Floats, cache: KvCache, sight: Sight) -> Floats:
+    def attend(self, node: Attend, heads: Floats, cache: KvCache, sight: Sight, sinks: Floats | None = None) -> Floats:
         """Put the tokens' keys and values into the cache, after its tokens; softmax attention over what they see.
 
         `heads` [tokens, query_heads + 2 x kv_heads, head_dim]: queries, scaled, then keys, then values.
-        The result is [tokens, query_heads x head_dim].
+        The result is [tokens, query_heads x head_dim]. `sinks` [query_heads] are the node's.
         """
 
     def weigh_experts(self, scores: Floats, chosen: NDArray[np.bool_], *, renormalise: bool) -> Floats:

@@ -91,8 +91,9 @@ class _Plan:
             norms += [self._norm_heads(each, slice(start, end)) for each in chain if isinstance(each, RmsNorm)]
             rotated = end if any(isinstance(each, Rotate) for each in chain) else rotated
         matrix = self._join([self._fold(linear, select_linear) for linear in linears])
-        step = ApplyAttention(self._numerics, node, matrix, self._operand(linears[0]), tuple(norms), rotated)
-        self.steps.append(step)
+        sinks = None if node.sinks is None else self._tensors[node.sinks]
+        operand = self._operand(linears[0])
+        self.steps.append(ApplyAttention(self._numerics, node, matrix, operand, tuple(norms), rotated, sinks))
 
     @_add.register
     def _gate(self, node: Gate) -> None:

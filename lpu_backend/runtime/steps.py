@@ -100,6 +100,7 @@ class ApplyAttention:
     operand: str
     norms: tuple[HeadNorm, ...]
     rotated: int
+    sinks: Floats | None
 
     def __call__(self, values: Values, run: Run) -> None:
         outputs = self.linear(values[self.operand])
@@ -108,7 +109,8 @@ class ApplyAttention:
             heads[:, norm.heads] = self.numerics.apply_norm(heads[:, norm.heads], norm.epsilon, norm.weight)
         turned = heads[:, : self.rotated]
         turned[:] = rotate(turned, run.rotations)
-        values[self.node.name] = self.numerics.attend(self.node, heads, run.cache, run.sights[self.node.window])
+        sight = run.sights[self.node.window]
+        values[self.node.name] = self.numerics.attend(self.node, heads, run.cache, sight, self.sinks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def answer_ids(folder: Path) -> list[int]:
         ({"model_type": "falcon"}, "model_type: 'falcon'"),
         ({"hidden_act": "gelu"}, "hidden_act: 'gelu'"),
         ({"quantization_config": {"quant_method": "awq"}}, "quantization_config"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope_type: 'yarn'"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}, "rope_type: 'dynamic'"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
         ({"num_key_value_heads": 3}, "num_key_value_heads: 3 does not divide"),
         ({"num_attention_heads": 6, "num_key_value_heads": 6}, "num_attention_heads: 6 does not divide"),

@@ -122,6 +122,16 @@ def test_a_published_model_has_as_many_weights_as_it_says(config: dict[str, Any]
     assert sum(math.prod(shape) for shape in list_expected_shapes(make_graph(config)).values()) == weights
 
 
+@pytest.mark.parametrize(("layers", "experts", "ten_millions"), [(36, 128, 11_683), (24, 32, 2_091)])
+def test_gpt_oss_has_as_many_weights_as_its_model_card_says(layers: int, experts: int, ten_millions: int) -> None:
+    sizes = {"vocab_size": 201_088, "hidden_size": 2880, "intermediate_size": 2880, "num_attention_heads": 64}
+    depths = {"num_hidden_layers": layers, "num_local_experts": experts, "num_key_value_heads": 8}
+    graph = make_graph({"model_type": "gpt_oss", **sizes, **depths})
+    assert round(sum(map(math.prod, list_expected_shapes(graph).values())) / 1e7) == ten_millions
+    assert len(graph.rope.frequencies) == 32
+    assert graph.rope.factor == pytest.approx(1 + math.log(32) / 10)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_nodes_read_earlier_values_as_wide_as_they_expect(family: str) -> None:
     graph = make_graph(SMALL_MODELS[family])
@@ -171,6 +181,7 @@ def test_windows_are_where_the_family_has_them() -> None:
     assert windows_of(SMALL_MODELS["qwen2"]) == [None, 24, 24]
     assert windows_of({**SMALL_MODELS["qwen2"], "use_sliding_window": False}) == [None] * 3
     assert windows_of(SMALL_MODELS["gemma2"]) == [24, None, 24]
+    assert windows_of(SMALL_MODELS["gpt_oss"]) == [24, None, 24]
     types = ["full_attention", "sliding_attention", "full_attention"]
     assert windows_of({**SMALL_MODELS["gemma2"], "layer_types": types}) == [None, 24, None]
 
@@ -210,7 +221,11 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("mixtral", {"num_experts_per_tok": 5}, "num_experts_per_tok: more than the 4"),
     ("qwen3_moe", {"num_experts_per_tok": 9}, "num_experts_per_tok: more than the 8"),
     ("mixtral", {"hidden_act": "gelu"}, "hidden_act: 'gelu'"),
-    ("qwen2", {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope_type: 'yarn'"),
+    ("qwen2", {"rope_scaling": {"rope_type": "longrope", "factor": 4.0}}, "rope_type: 'longrope'"),
+    ("gpt_oss", {"quantization_config": {"quant_method": "mxfp4"}}, "quantization_config"),
+    ("gpt_oss", {"swiglu_limit": 5.0}, "swiglu_limit: only 7.0"),
+    ("gpt_oss", {"num_experts_per_tok": 5}, "num_experts_per_tok: more than the 4"),
+    ("qwen3", {"rope_scaling": {"rope_type": "yarn", "mscale": 0.7}}, "mscale"),
     ("qwen3", {"head_dim": 15}, "head_dim: 15 is odd"),
     ("mistral", {"sliding_window": 0}, "sliding_window"),
 ]

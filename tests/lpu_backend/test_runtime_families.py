@@ -38,4 +38,4 @@ def test_how_tokens_are_grouped_changes_no_bit_of_any_family(family: str) -> Non
 def test_the_logits_of_every_family_are_near_those_of_float32(family: str) -> None:
     served, reference = run_family(family, [90]), run_family(family, [90], FloatNumerics())
     difference = np.sqrt(np.square(served - reference).mean(axis=1) / np.square(reference).mean(axis=1))
-    assert 0 < np.median(difference) < 0.05  # of most tokens: where two experts are near, the other may be chosen
+    assert 0 < np.median(difference) < 0.08  # of most tokens: where two experts are near, the other may be chosen
