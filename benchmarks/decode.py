@@ -22,13 +22,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from safetensors.numpy import save_file
 
-from lpu_backend.config import read_model_config
+from lpu_backend.config import read_graph
+from lpu_backend.graph.tensors import list_expected_shapes
 from lpu_backend.runtime.chip_numerics import ChipNumerics
 from lpu_backend.runtime.float_numerics import FloatNumerics
-from lpu_backend.runtime.kv_cache import KvCache
-from lpu_backend.runtime.llama import LlamaModel
+from lpu_backend.runtime.graph_model import GraphModel
 from lpu_backend.runtime.numerics import Numerics
-from lpu_backend.tensors import list_expected_shapes, list_weight_files, read_tensors
+from lpu_backend.tensors import list_weight_files, read_tensors
 
 CONTEXT_TOKENS = 2_048
 PROMPT_TOKENS = 16
@@ -66,19 +66,18 @@ def write_random_checkpoint(folder: Path, shape: dict[str, int]) -> None:
     random = np.random.default_rng(0)
     tensors = {
         name: random.standard_normal(sizes, dtype=np.float32) * np.float32(0.02)
-        for name, sizes in list_expected_shapes(read_model_config(folder)).items()
+        for name, sizes in list_expected_shapes(read_graph(folder)).items()
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def prepare_runtime(folder: Path, numerics: Numerics) -> Callable[[], float]:
     """A function that decodes once and returns tokens/s."""
-    config = read_model_config(folder)
     tensors = read_tensors(list_weight_files(folder), hashlib.sha256())
-    model = LlamaModel(config, tensors, numerics)
+    model = GraphModel(read_graph(folder), tensors, numerics)
 
     def decode() -> float:
-        cache = KvCache(config)
+        cache = model.make_cache()
         logits = model.advance(range(PROMPT_TOKENS), cache)
         started_s = time.perf_counter()
         for _ in range(COMPLETION_TOKENS):

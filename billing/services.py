@@ -46,6 +46,11 @@ def grant_credit(*, organization: Organization, amount_pusd: int, reference: str
     )
 
 
+def set_price(*, model: str, input_pusd: int, output_pusd: int) -> Price:
+    """A new version of a model's price, in effect for the next request. IntegrityError for a negative price."""
+    return Price.objects.create(model=model, input_pusd=input_pusd, output_pusd=output_pusd)
+
+
 @transaction.atomic
 def place_hold(
     *, request_id: str, organization_id: str, model: str, prompt_tokens: int, max_completion_tokens: int

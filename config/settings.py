@@ -243,6 +243,8 @@ DEFAULT_MODEL = "lpu-demo"
 SERVES_NULL_MODEL = read_flag("LPU_NULL_MODEL")
 if SERVES_NULL_MODEL and IS_PRODUCTION:
     raise ImproperlyConfigured("LPU_NULL_MODEL=1 serves a model that only measures the path; production refuses it.")
+# Chips of the emulated cluster: 1 to 8, whole nodes of 8 up to 264, or whole racks of 72 up to 10,440.
+CLUSTER_CHIPS = read_whole("LPU_CLUSTER_CHIPS", 72)
 # GroqCloud's typical figures for an 8B model; staff and `set_limits` change them per organization.
 PLAN_LIMITS = {
     "free": {"rpm": 30, "rpd": 14_400, "tpm": 6_000, "tpd": 500_000},

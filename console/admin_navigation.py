@@ -35,6 +35,8 @@ GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "Inference": (
         ("inference.LanguageModel", "memory"),
+        ("inference.Deployment", "rocket_launch"),
+        ("inference.ClusterChip", "developer_board"),
         ("inference.Job", "bolt"),
         ("inference.RateLimit", "speed"),
     ),

@@ -9,6 +9,7 @@ from unfold.admin import ModelAdmin
 
 from accounts.read_only_admin import ReadOnlyAdmin
 from billing.money import to_usd
+from inference import cluster_admin  # noqa: F401 - registers the cluster's pages
 from inference.models import Job, LanguageModel, RateLimit
 
 
@@ -60,9 +61,9 @@ class JobAdmin(ReadOnlyAdmin):
     list_select_related = ("organization", "api_key", "model")
     ordering = ("-created_at",)
     fieldsets = (
-        (None, {"fields": ("id", "organization", "project", "api_key", "model", "source", "is_stream")}),
+        (None, {"fields": ("id", "organization", "project", "api_key", "model", "deployment", "source", "is_stream")}),
         ("Request", {"fields": ("temperature", "top_p", "seed", "max_completion_tokens")}),
-        ("Outcome", {"fields": ("state", "attempts", "finish_reason", "error_code")}),
+        ("Outcome", {"fields": ("state", "attempts", "moves", "finish_reason", "error_code")}),
         ("Usage", {"fields": ("prompt_tokens", "completion_tokens", "cost_usd", "cost_pusd")}),
         (
             "Wall clock",

@@ -6,4 +6,7 @@ class InferenceConfig(AppConfig):
     verbose_name = "Inference"
 
     def ready(self) -> None:
-        from inference import worker  # noqa: F401 - connects the signals of a worker's life
+        from inference import (
+            checks,  # noqa: F401 - registers them
+            worker,  # noqa: F401 - connects the signals of a worker's life
+        )

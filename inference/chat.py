@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from accounts.types import Caller
 from billing.exceptions import InsufficientBalanceError, NoPriceError
 from inference.database import on_database
-from inference.exceptions import ApiError, invalid_request, model_not_found
+from inference.exceptions import ApiError, invalid_request, model_not_found, model_unavailable
 from inference.limits import Limits, Standing, admit_request, get_limits, give_back_request
 from inference.models import Job, LanguageModel, new_request_id
 from inference.payloads import PromptPayload, new_payload_key
@@ -65,21 +65,22 @@ def _look_up(caller: Caller, model_id: str) -> tuple[LanguageModel, Limits]:
     model = get_model(model_id)
     if model is None:
         raise model_not_found(model_id[:100])
+    if model.outage:
+        raise model_unavailable(model.pk, model.outage)
     return model, get_limits(caller)
 
 
 async def _count_prompt(model: LanguageModel, chat: ChatRequest) -> list[int]:
     messages = [{"role": message.role, "content": message.content} for message in chat.messages]
     try:
-        tokenizer = load_tokenizer(model.pk)
+        tokenizer = load_tokenizer(model.pk, model.deployment)
         if sum(len(message.content) for message in chat.messages) > INLINE_CHARACTERS:
             return await asyncio.to_thread(tokenizer.encode_chat, messages)
         return tokenizer.encode_chat(messages)
     except ChatTemplateError as error:
         raise invalid_request(str(error), param="messages") from None
     except CheckpointError as error:
-        message = f"The model `{model.pk}` cannot be served: {error}"
-        raise ApiError(status=503, message=message, type="internal_server_error", code="model_unavailable") from None
+        raise model_unavailable(model.pk, str(error)) from None
 
 
 def _max_completion_tokens(model: LanguageModel, chat: ChatRequest, prompt_tokens: int) -> int:
@@ -114,6 +115,7 @@ def _reserve_and_enqueue(
             caller=caller,
             id=request_id,
             model=model,
+            deployment=model.deployment,
             source=source,
             is_stream=chat.is_stream,
             temperature=chat.temperature,

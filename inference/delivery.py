@@ -7,10 +7,22 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from inference.exceptions import ProgramChangedError
 from inference.leases import take_lease
-from inference.models import Job
+from inference.models import Deployment, Job
+from inference.pacing import HardwarePace
+from inference.queues import enqueue_job
 from inference.registry import load_model
-from inference.services import MAX_ATTEMPTS, Usage, cancel_job, complete_job, fail_job, start_attempt
+from inference.selectors import get_bound
+from inference.services import (
+    MAX_ATTEMPTS,
+    Usage,
+    cancel_job,
+    complete_job,
+    fail_job,
+    put_back_job,
+    start_attempt,
+)
 from inference.streams import StreamWriter, end_stream, get_prompt, is_cancelled
 from lpu_backend import ChatModel, CheckpointError, SamplingParams
 
@@ -20,27 +32,46 @@ logger = logging.getLogger(__name__)
 FLUSH_S = 0.004
 
 
+class ChipsFailedError(Exception):
+    """A chip failed under the job: its deployment lies elsewhere now, or nowhere."""
+
+
 def deliver_job(request_id: str) -> None:
-    """Computes and settles a job, unless it has ended or another worker is at it."""
-    with take_lease(request_id) as is_ours:
+    """Computes and settles a job, unless it has ended, another worker is at it, or no slot is free for it."""
+    bound = get_bound(request_id)
+    if bound is None:
+        return
+    with take_lease(request_id, bound) as is_ours:
         if not is_ours:
             return
         job = start_attempt(request_id=request_id)
-        if job is not None and job.is_active:
-            _attempt(job)
-        end_stream(request_id=request_id)
+        try:
+            if job is not None and job.is_active:
+                _attempt(job)
+            end_stream(request_id=request_id)
+            return
+        except ChipsFailedError:
+            logger.warning("A chip failed under job %s; it goes on elsewhere.", request_id)
+    # Only now, when the lease is free for whoever takes it up.
+    enqueue_job(request_id=request_id, model=bound.model_id)
 
 
 def _attempt(job: Job) -> None:
-    if job.attempts > MAX_ATTEMPTS:
+    """Ends the job, or raises ChipsFailedError, and then it waits in its queue again."""
+    if job.attempts - job.moves > MAX_ATTEMPTS or (job.deployment and not job.deployment.can_compute):
         fail_job(job=job, error_code="engine_fault")
         return
     if job.attempts == 1 and is_cancelled(job.pk):
         cancel_job(job=job, usage=None)
         return
     try:
-        run = _Run(job, load_model(job.model_id))
+        run = _Run(job, load_model(job.model_id, job.deployment))
         finish_reason = run.compute()
+    except ChipsFailedError:
+        if _has_chips(job) and put_back_job(job=job):
+            raise
+        fail_job(job=job, error_code="engine_fault")
+        return
     except Exception as error:
         _log_fault(job, error)
         fail_job(job=job, error_code="engine_fault")
@@ -51,9 +82,13 @@ def _attempt(job: Job) -> None:
         complete_job(job=job, finish_reason=finish_reason, usage=run.usage)
 
 
+def _has_chips(job: Job) -> bool:
+    return Job.objects.filter(pk=job.pk, deployment__state__in=Deployment.COMPUTING).exists()
+
+
 def _log_fault(job: Job, error: Exception) -> None:
     """Where it failed, without the error's own words, which may quote a prompt; a checkpoint's fault says why."""
-    reason = str(error) if isinstance(error, CheckpointError) else ""
+    reason = str(error) if isinstance(error, CheckpointError | ProgramChangedError) else ""
     place = "".join(traceback.format_tb(error.__traceback__))
     logger.error("Job %s on %s failed: %s %s\n%s", job.pk, job.model_id, type(error).__name__, reason, place)
 
@@ -67,7 +102,11 @@ class _Run:
         self._model = model
         key = bytes(job.payload_key or b"")
         self._prompt = get_prompt(request_id=job.pk, key=key)
-        self._writer = StreamWriter(request_id=job.pk, key=key, program_hash=model.program_hash)
+        self._writer = StreamWriter(
+            request_id=job.pk, key=key, program_hash=model.program_hash, deployment_id=job.deployment_id
+        )
+        is_paced = job.deployment is not None and job.deployment.pacing == Deployment.Pacing.HARDWARE
+        self._pace = HardwarePace(model, prompt_tokens=job.prompt_tokens) if is_paced else None
         self._first_token_at: datetime | None = None
         self._completion_tokens = 0
 
@@ -78,28 +117,42 @@ class _Run:
         return Usage(completion_tokens=tokens, first_token_at=self._first_token_at, emulated=emulated)
 
     def compute(self) -> str | None:
-        """The finish reason, or None when the client went away."""
-        job, prompt = self._job, self._prompt
-        params = SamplingParams(
+        """The finish reason, or None when the client went away. Raises ChipsFailedError."""
+        pending: list[tuple[int, str]] = []
+        flushed_at = 0.0
+        for step in self._model.generate(self._prompt.prompt_ids, self._params()):
+            self._completion_tokens += 1
+            if step.index >= self._writer.next_index:
+                pending.append((step.index, step.text))
+            if self._pace and pending:
+                self._pace.hold_back(step.index + 1)
+            is_due = step.finish_reason is not None or time.monotonic() - flushed_at >= FLUSH_S
+            if pending and is_due:
+                is_gone = self._write(pending, is_last=step.finish_reason is not None)
+                pending, flushed_at = [], time.monotonic()
+                if is_gone:
+                    return None
+            if step.finish_reason is not None:
+                return step.finish_reason
+        raise RuntimeError(f"The answer to {self._job.pk} ended without a reason.")
+
+    def _params(self) -> SamplingParams:
+        job = self._job
+        return SamplingParams(
             max_completion_tokens=job.max_completion_tokens,
             temperature=job.temperature,
             top_p=job.top_p,
             seed=job.seed,
-            stop=tuple(prompt.stop),
+            stop=tuple(self._prompt.stop),
         )
-        pending: list[tuple[int, str]] = []
-        flushed_at = 0.0
-        for step in self._model.generate(prompt.prompt_ids, params):
-            self._completion_tokens += 1
-            if step.index >= self._writer.next_index:
-                pending.append((step.index, step.text))
-            is_due = step.finish_reason is not None or time.monotonic() - flushed_at >= FLUSH_S
-            if pending and is_due:
-                self._first_token_at = self._first_token_at or timezone.now()
-                is_gone = self._writer.write_tokens(pending)
-                pending, flushed_at = [], time.monotonic()
-                if is_gone and step.finish_reason is None:
-                    return None
-            if step.finish_reason is not None:
-                return step.finish_reason
-        raise RuntimeError(f"The answer to {job.pk} ended without a reason.")
+
+    def _write(self, tokens: list[tuple[int, str]], *, is_last: bool) -> bool:
+        """Whether the client is gone. After the last token nothing stops the job any more."""
+        self._first_token_at = self._first_token_at or timezone.now()
+        signals = self._writer.write_tokens(tokens)
+        if is_last:
+            return False
+        deployment = self._job.deployment
+        if deployment and signals.generation > deployment.generation and not signals.is_cancelled:
+            raise ChipsFailedError
+        return signals.is_cancelled

@@ -44,3 +44,16 @@ def engine_fault() -> ApiError:
         type="internal_server_error",
         code="engine_fault",
     )
+
+
+def model_unavailable(model: str, reason: str) -> ApiError:
+    message = f"The model `{model}` cannot be served: {reason.rstrip('.')}. Nothing was billed; please try again later."
+    return ApiError(status=503, message=message, type="internal_server_error", code="model_unavailable")
+
+
+class DeploymentError(Exception):
+    """What cannot be deployed, retired or changed on the cluster; the message says why, and is for staff."""
+
+
+class ProgramChangedError(Exception):
+    """A model whose program is not the one that a job or a deployment began with: it must not go on for it."""

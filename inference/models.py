@@ -1,4 +1,4 @@
-"""Models that are served, jobs that ran on them, and the limits that hold for an organization."""
+"""Models that are served, the chips they lie on, jobs that ran on them, and the limits of an organization."""
 
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ def new_request_id() -> str:
 
 
 class LanguageModel(models.Model):
-    """A model that requests may name. Its weights lie in a folder of this name under the models directory."""
+    """A model that requests may name."""
 
     id = models.CharField(primary_key=True, max_length=100)
     display_name = models.CharField(max_length=150)
@@ -28,6 +28,10 @@ class LanguageModel(models.Model):
         default=512, help_text="Reserved for a request that does not say how much it may produce."
     )
     is_active = models.BooleanField("active", default=True)
+    # What takes new calls. Without one, the model is served from its folder under the models directory.
+    deployment = models.ForeignKey(
+        "Deployment", on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -39,6 +43,88 @@ class LanguageModel(models.Model):
     @property
     def queue(self) -> str:
         return f"model.{self.id}"
+
+    @property
+    def outage(self) -> str:
+        """Why calls cannot be served now; empty when they can."""
+        deployment = self.deployment
+        if deployment is None or deployment.state == Deployment.State.SERVING:
+            return ""
+        return deployment.reason or "it is out of service"
+
+
+class Deployment(models.Model):
+    """One instance of a model on the cluster's chips, from its placement until its last job has ended.
+
+    A model has one that takes new calls; others of it are being loaded, or end what they began.
+    """
+
+    class State(models.TextChoices):
+        LOADING = "loading"
+        SERVING = "serving"
+        OUT_OF_SERVICE = "out_of_service"
+        DRAINING = "draining"
+        RETIRED = "retired"
+        FAILED = "failed"
+
+    class Pacing(models.TextChoices):
+        HOST = "host", "as fast as computed"
+        HARDWARE = "hardware", "never faster than the schedule"
+
+    LIVE: ClassVar[tuple[str, ...]] = (State.LOADING, State.SERVING, State.OUT_OF_SERVICE, State.DRAINING)
+    COMPUTING: ClassVar[tuple[str, ...]] = (State.SERVING, State.DRAINING)
+
+    model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="deployments")
+    path = models.CharField("checkpoint folder", max_length=1000, help_text="On every machine that serves it.")
+    pacing = models.CharField(max_length=10, choices=Pacing.choices, default=Pacing.HOST)
+    state = models.CharField(max_length=20, choices=State.choices, default=State.LOADING, editable=False)
+    reason = models.CharField(max_length=500, blank=True, editable=False)
+    # Counts placements: a job that sees another number than it began with was on chips that failed.
+    generation = models.PositiveIntegerField(default=1, editable=False)
+    chips = models.PositiveIntegerField(editable=False)
+    minimum_chips = models.PositiveIntegerField(editable=False)
+    bytes_per_chip = models.BigIntegerField(editable=False)
+    max_batch = models.PositiveIntegerField("jobs at once at most", editable=False)
+    context_window = models.PositiveIntegerField("context window, tokens", editable=False)
+    timing_mode = models.CharField(max_length=20, editable=False)
+    program_hash = models.CharField(max_length=80, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    in_service_at = models.DateTimeField(null=True, editable=False)
+    draining_at = models.DateTimeField(null=True, editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["model"], condition=Q(state="loading"), name="deployment_one_loading"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.model_id} #{self.pk}"
+
+    @property
+    def can_compute(self) -> bool:
+        return self.state in self.COMPUTING
+
+
+class ClusterChip(models.Model):
+    """One chip of the cluster: whether it works, and which deployment's program it runs as chip `position` of it."""
+
+    number = models.PositiveIntegerField(primary_key=True)
+    failed_at = models.DateTimeField(null=True, editable=False)
+    deployment = models.ForeignKey(
+        Deployment, on_delete=models.PROTECT, null=True, editable=False, related_name="placed_chips"
+    )
+    position = models.PositiveIntegerField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = "chip"
+        constraints = (
+            models.CheckConstraint(condition=Q(failed_at=None) | Q(deployment=None), name="chip_failed_holds_nothing"),
+            models.UniqueConstraint(fields=["deployment", "position"], name="chip_one_per_position"),
+        )
+
+    def __str__(self) -> str:
+        return f"Chip {self.number}"
 
 
 class RateLimit(models.Model):
@@ -75,6 +161,7 @@ class Job(models.Model):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="jobs")
     api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, related_name="jobs")
     model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="jobs")
+    deployment = models.ForeignKey(Deployment, on_delete=models.PROTECT, null=True, related_name="jobs")
     source = models.CharField(max_length=12, choices=Source.choices, default=Source.API)
     is_stream = models.BooleanField("streamed", default=False)
 
@@ -86,6 +173,8 @@ class Job(models.Model):
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
+    # Attempts that ended because a chip failed under them: none of the job's own making.
+    moves = models.PositiveSmallIntegerField(default=0)
     # Opens the payload in Redis; cleared at settlement, after which nothing can read it.
     payload_key = models.BinaryField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -56,7 +56,7 @@ def start_attempt(*, request_id: str) -> Job | None:
         waiting.update(
             state=Job.State.RUNNING, attempts=F("attempts") + 1, started_at=Coalesce("started_at", timezone.now())
         )
-    return Job.objects.filter(pk=request_id).first()
+    return Job.objects.select_related("deployment").filter(pk=request_id).first()
 
 
 def complete_job(*, job: Job, finish_reason: str, usage: Usage) -> bool:
@@ -113,6 +113,13 @@ def _release(job: Job, state: Job.State) -> dict[str, Any] | None:
         return None
     # Usage counts what was asked of a model: a job that was cancelled before that has no prompt tokens either.
     return {"prompt_tokens": 0} if state == Job.State.CANCELLED else {}
+
+
+def put_back_job(*, job: Job) -> bool:
+    """The job's chips failed under it: it waits again, and this attempt does not count. False if it has ended."""
+    running = Job.objects.filter(pk=job.pk, state=Job.State.RUNNING)
+    with write_turn():
+        return bool(running.update(state=Job.State.QUEUED, moves=F("moves") + 1, enqueued_at=timezone.now()))
 
 
 def requeue_job(*, request_id: str, enqueued_at: datetime) -> bool:

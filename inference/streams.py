@@ -1,11 +1,13 @@
 """A job in Redis: its prompt, its stream of tokens, its cancel mark. Every payload is sealed (see payloads)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from redis import Redis
 
+from inference.exceptions import ProgramChangedError
+from inference.generations import generation_key
 from inference.payloads import PayloadError, PromptPayload, StreamEntry, open_entry, open_prompt, seal_payload
 from inference.redis_clients import get_redis, redis_key
 
@@ -51,29 +53,46 @@ def end_stream(*, request_id: str) -> None:
     pipeline.execute()
 
 
-class StreamWriter:
-    """Appends tokens to a job's stream, goes on where an earlier worker stopped, and sees that the client is gone."""
+class Signals(NamedTuple):
+    """What a worker learns with every write: that the client is gone, and the number of its deployment's placement (0
+    if Redis does not know it)."""
 
-    def __init__(self, *, request_id: str, key: bytes, program_hash: str) -> None:
+    is_cancelled: bool
+    generation: int
+
+
+class StreamWriter:
+    """Appends tokens to a job's stream, goes on where an earlier worker stopped, and brings back what changed.
+
+    Raises ProgramChangedError if the stream was begun by another program: its tokens would not be the same.
+    """
+
+    def __init__(self, *, request_id: str, key: bytes, program_hash: str, deployment_id: int | None = None) -> None:
+        self._generation_key = generation_key(deployment_id or 0)
         self._request_id = request_id
         self._key = key
         self._program_hash = program_hash
         self._redis: Redis = get_redis()
         self.next_index = self._find_next_index()
 
-    def write_tokens(self, tokens: Sequence[tuple[int, str]]) -> bool:
-        """One round trip: appends the tokens, renews nothing; True when the job was cancelled."""
+    def write_tokens(self, tokens: Sequence[tuple[int, str]]) -> Signals:
+        """One round trip: appends the tokens, renews nothing."""
         entry = StreamEntry(program_hash=self._program_hash, tokens=list(tokens))
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.xadd(stream_key(self._request_id), {FIELD: seal_payload(self._key, self._request_id, entry)})
         if tokens[0][0] == 0:
             pipeline.expire(stream_key(self._request_id), 2 * settings.JOB_DEADLINE_S)
         pipeline.exists(cancel_key(self._request_id))
+        pipeline.get(self._generation_key)
         self.next_index = tokens[-1][0] + 1
-        return bool(pipeline.execute()[-1])
+        *_, is_cancelled, generation = pipeline.execute()
+        return Signals(bool(is_cancelled), int(generation or 0))
 
     def _find_next_index(self) -> int:
         last: Any = self._redis.xrevrange(stream_key(self._request_id), count=1)
         if not last or not last[0][1][FIELD]:
             return 0
-        return open_entry(self._key, self._request_id, last[0][1][FIELD]).tokens[-1][0] + 1
+        entry = open_entry(self._key, self._request_id, last[0][1][FIELD])
+        if entry.program_hash != self._program_hash:
+            raise ProgramChangedError(f"The stream of {self._request_id} was begun by another program.")
+        return entry.tokens[-1][0] + 1

@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from inference.leases import list_leased
+from inference.leases import list_leased, list_waiting
 from inference.models import Job
 from inference.queues import enqueue_job, is_queue_empty
 from inference.redis_clients import get_redis, redis_key
@@ -27,19 +27,22 @@ def sweep_jobs() -> int:
     now = timezone.now()
     active = Job.objects.filter(state__in=Job.ACTIVE, enqueued_at__lt=now - SETTLING_IN).order_by("enqueued_at")
     jobs = list(active.defer("payload_key")[:BATCH])
-    leased = list_leased([job.pk for job in jobs]) if jobs else set()
-    return sum(_rescue(job) for job in jobs if job.pk not in leased)
+    if not jobs:
+        return 0
+    leased = list_leased([job.pk for job in jobs])
+    waiting = list_waiting(list({job.deployment_id for job in jobs}))
+    return sum(_rescue(job, is_waiting=job.pk in waiting) for job in jobs if job.pk not in leased)
 
 
-def _rescue(job: Job) -> bool:
+def _rescue(job: Job, *, is_waiting: bool) -> bool:
     now = timezone.now()
     is_late = job.created_at < now - timedelta(seconds=settings.JOB_DEADLINE_S)
-    if is_late or (job.state == Job.State.RUNNING and job.attempts >= MAX_ATTEMPTS):
+    if is_late or (job.state == Job.State.RUNNING and job.attempts - job.moves >= MAX_ATTEMPTS):
         logger.warning("Job %s is given up after %d attempts.", job.pk, job.attempts)
         is_failed = fail_job(job=job, error_code="engine_fault")
         end_stream(request_id=job.pk)
         return is_failed
-    if not _has_lost_its_message(job) or not requeue_job(request_id=job.pk, enqueued_at=job.enqueued_at):
+    if is_waiting or not _has_lost_its_message(job) or not requeue_job(request_id=job.pk, enqueued_at=job.enqueued_at):
         return False
     enqueue_job(request_id=job.pk, model=job.model_id)
     return True

@@ -28,6 +28,15 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """What bounds a job: its deployment, and how many jobs of that are computed at once. None and 0: nothing does."""
+
+    model_id: str
+    deployment_id: int | None = None
+    max_batch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class JobHandle:
     """What a reader of a job's stream needs. The key opens the payload, so it stays out of `repr`."""
 

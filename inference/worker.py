@@ -1,78 +1,128 @@
-"""What a Celery worker does beside its tasks: it serves the queues of the active models, loads them before it is ready,
-says that it is alive, keeps its leases, and looks after jobs that lost their worker."""
+"""What a Celery worker does beside its tasks: it serves the deployments, says that it is alive, keeps its leases, and
+looks after jobs that lost their worker."""
 
 import logging
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery.signals import celeryd_after_setup, worker_ready, worker_shutdown
+from celery.worker.control import control_command
 from django.conf import settings
 from django.db import close_old_connections
 
 from inference.leases import renew_leases
-from inference.queues import queue_of
+from inference.queues import PREFIX, SERVE_DEPLOYMENTS, is_queue_empty
 from inference.redis_clients import get_redis, redis_key
-from inference.registry import load_model
-from inference.selectors import list_models
+from inference.serving import serve_deployments
 from inference.sweeping import sweep_jobs
-from lpu_backend import LpuBackendError
 
 logger = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 ALIVE_MS = 5_000
-PULSE = "pulse"
+# Two threads, since a model may take long to load and leases do not wait.
+PULSE, SERVING = "pulse", "serving"
+EVERY_MODEL = b"*"
 
 _stopping = threading.Event()
+_called = threading.Event()
 
 
 def alive_key(worker: str) -> str:
     return redis_key("worker", worker)
 
 
-def list_workers() -> list[str]:
-    """The workers that said within the last five seconds that they are alive."""
-    prefix = redis_key("worker", "")
-    return sorted(key.decode().removeprefix(prefix) for key in get_redis().scan_iter(f"{prefix}*", count=1000))
+def list_workers(*, serving: str = "") -> list[str]:
+    """The workers that said within the last five seconds that they are alive; if a model is named, those for it."""
+    prefix, redis = redis_key("worker", ""), get_redis()
+    names = sorted({key.decode().removeprefix(prefix) for key in redis.scan_iter(f"{prefix}*", count=1000)})
+    return [name for name in names if not serving or _is_for(redis.get(alive_key(name)), serving)]
+
+
+def _is_for(served: object, model_id: str) -> bool:
+    return isinstance(served, bytes) and (served == EVERY_MODEL or model_id.encode() in served.split(b","))
+
+
+@control_command(name=SERVE_DEPLOYMENTS)
+def look_at_deployments(state: Any) -> None:
+    """What `call_workers` asks for. It only rings: the thread of the queues must not wait for a model."""
+    _called.set()
 
 
 @celeryd_after_setup.connect
 def serve_models(sender: str, instance: Any, **kwargs: Any) -> None:
-    """Consumes the queue of every model this worker serves, and loads each before the first job arrives."""
-    for model in list_models():
-        if settings.SERVED_MODELS and model.pk not in settings.SERVED_MODELS:
-            continue
-        instance.app.amqp.queues.select_add(queue_of(model.pk))
-        try:
-            load_model(model.pk)
-        except LpuBackendError as error:
-            # Its queue is served all the same: jobs for it then fail at once, unbilled, instead of waiting.
-            logger.error("Model %s cannot be served: %s", model.pk, error)
+    """Loads what is deployed before the first job arrives, and consumes its queues."""
+    for queue in serve_deployments():
+        instance.app.amqp.queues.select_add(queue)
 
 
 @worker_ready.connect
-def start_pulse(sender: Any, **kwargs: Any) -> None:
+def start_threads(sender: Any, **kwargs: Any) -> None:
+    start_pulse(sender=sender)
+    start_following(sender)
+
+
+def start_pulse(sender: Any) -> None:
     _stopping.clear()
-    threading.Thread(target=_beat, args=(str(sender.hostname),), name=PULSE, daemon=True).start()
+    _start(PULSE, lambda: _beat(str(sender.hostname)))
+
+
+def start_following(consumer: Any) -> None:
+    _stopping.clear()
+    _start(SERVING, lambda: _follow_deployments(consumer))
 
 
 @worker_shutdown.connect
-def stop_pulse(**kwargs: Any) -> None:
+def stop_threads(**kwargs: Any) -> None:
     _stopping.set()
+    _called.set()
     for thread in threading.enumerate():
-        if thread.name == PULSE:
+        if thread.name in (PULSE, SERVING):
             thread.join(timeout=BEAT_S)
+
+
+def _start(name: str, work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name=name, daemon=True).start()
 
 
 def _beat(worker: str) -> None:
     while not _stopping.is_set():
-        try:
-            get_redis().set(alive_key(worker), b"1", px=ALIVE_MS)
+        with _surviving(PULSE):
+            served = ",".join(settings.SERVED_MODELS).encode() or EVERY_MODEL
+            get_redis().set(alive_key(worker), served, px=ALIVE_MS)
             renew_leases()
             sweep_jobs()
-        except Exception as error:  # the pulse outlives whatever Redis or the database go through
-            logger.warning("Pulse of %s: %s", worker, type(error).__name__)
-        finally:
-            close_old_connections()
         _stopping.wait(BEAT_S)
     get_redis().delete(alive_key(worker))
+
+
+def _follow_deployments(consumer: Any) -> None:
+    while not _stopping.is_set():
+        _called.clear()
+        with _surviving(SERVING):
+            _consume(consumer, serve_deployments())
+        _called.wait(BEAT_S)
+
+
+def _consume(consumer: Any, wanted: set[str]) -> None:
+    """Begins with what is missing, and leaves a queue that nobody is served from once it is empty."""
+    control, here = consumer.app.control, [consumer.hostname]
+    consumed = {name for name in consumer.app.amqp.queues.consume_from if name.startswith(PREFIX)}
+    for queue in wanted - consumed:
+        control.add_consumer(queue, destination=here)
+    for queue in consumed - wanted:
+        if is_queue_empty(queue.removeprefix(PREFIX)):
+            control.cancel_consumer(queue, destination=here)
+
+
+@contextmanager
+def _surviving(thread: str) -> Iterator[None]:
+    """Whatever Redis or the database go through, the thread goes on; its connections are looked at afterwards."""
+    try:
+        yield
+    except Exception as error:
+        logger.warning("Thread %s: %s", thread, type(error).__name__)
+    finally:
+        close_old_connections()

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from lpu_backend.chip import GROQCHIP1
+from lpu_backend.cluster import ModelFit
 from lpu_backend.text_release import TextRelease
 from lpu_backend.types import EmulatedTime, FinishReason, SamplingParams, Step, require_room_for_one_token
 
@@ -11,6 +12,15 @@ NULL_MODEL_ID = "null-16"
 MODE_NULL = "null"
 CONTEXT_WINDOW_TOKENS = 8_192
 BYTES_PER_PROMPT_TOKEN = 4
+# One chip that holds nothing, and no bound that the path around the model could meet.
+NULL_FIT = ModelFit(
+    chips=1,
+    minimum_chips=1,
+    bytes_per_chip=0,
+    max_batch=100_000,
+    context_window_tokens=CONTEXT_WINDOW_TOKENS,
+    mode=MODE_NULL,
+)
 
 _WORDS = tuple(f" tok{index:02d}" for index in range(16))
 

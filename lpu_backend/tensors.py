@@ -10,17 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize, safe_open
 
-from lpu_backend.config import ModelConfig, decode_json_file
+from lpu_backend.config import decode_json_file
 from lpu_backend.exceptions import CheckpointError
+from lpu_backend.graph.decoder import LM_HEAD
+from lpu_backend.graph.nodes import ModelGraph
+from lpu_backend.graph.tensors import Shapes, list_expected_shapes
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 SUPPORTED_DTYPES = ("BF16", "F16", "F32")
-LM_HEAD = "lm_head.weight"
-EMBEDDING = "model.embed_tokens.weight"
-FINAL_NORM = "model.norm.weight"
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 class _Index(msgspec.Struct):
@@ -42,48 +40,13 @@ def list_weight_files(folder: Path) -> list[Path]:
     raise CheckpointError(f"{WEIGHTS_FILE}: the folder has no such file")
 
 
-def list_expected_shapes(config: ModelConfig) -> Shapes:
-    """Name and shape of every tensor that this configuration needs, as transformers names and stores them."""
-    hidden, vocabulary = config.hidden_size, config.vocab_size
-    shapes: Shapes = {EMBEDDING: (vocabulary, hidden), FINAL_NORM: (hidden,)}
-    if not config.tie_word_embeddings:
-        shapes[LM_HEAD] = (vocabulary, hidden)
-    for layer in range(config.num_hidden_layers):
-        shapes |= {f"model.layers.{layer}.{name}": shape for name, shape in _list_layer_shapes(config).items()}
-    return shapes
-
-
-def _list_layer_shapes(config: ModelConfig) -> Shapes:
-    hidden, inner = config.hidden_size, config.intermediate_size
-    query, key_value = config.query_heads * config.head_width, config.kv_heads * config.head_width
-    attention: Shapes = {
-        "self_attn.q_proj.weight": (query, hidden),
-        "self_attn.k_proj.weight": (key_value, hidden),
-        "self_attn.v_proj.weight": (key_value, hidden),
-        "self_attn.o_proj.weight": (hidden, query),
-    }
-    mlp: Shapes = {
-        "mlp.gate_proj.weight": (inner, hidden),
-        "mlp.up_proj.weight": (inner, hidden),
-        "mlp.down_proj.weight": (hidden, inner),
-    }
-    biases = (attention if config.attention_bias else {}) | (mlp if config.mlp_bias else {})
-    return {
-        **attention,
-        **mlp,
-        **{name.replace(".weight", ".bias"): shape[:1] for name, shape in biases.items()},
-        "input_layernorm.weight": (hidden,),
-        "post_attention_layernorm.weight": (hidden,),
-    }
-
-
-def check_weight_files(files: list[Path], config: ModelConfig) -> None:
-    """Compare the headers with the configuration, reading no weights. Raises CheckpointError at a difference."""
-    expected = list_expected_shapes(config)
+def check_weight_files(files: list[Path], graph: ModelGraph) -> None:
+    """Compare the headers with the graph, reading no weights. Raises CheckpointError at a difference."""
+    expected = list_expected_shapes(graph)
     found: set[str] = set()
     for path in files:
         for name, dtype, shape in _list_header(path):
-            if is_ignored(name, config):
+            if _is_ignored(name, expected):
                 continue
             if name in found:
                 raise CheckpointError(f"{path.name}: {name}: stored twice")
@@ -93,9 +56,9 @@ def check_weight_files(files: list[Path], config: ModelConfig) -> None:
         raise CheckpointError(f"{files[0].name}: {name}: missing")
 
 
-def is_ignored(name: str, config: ModelConfig) -> bool:
+def _is_ignored(name: str, expected: Shapes) -> bool:
     """Tensors that old exporters wrote although they follow from config.json, or repeat the embedding."""
-    return name.endswith("rotary_emb.inv_freq") or (name == LM_HEAD and config.tie_word_embeddings)
+    return name.endswith("rotary_emb.inv_freq") or (name == LM_HEAD and name not in expected)
 
 
 def read_tensors(files: list[Path], hasher: "hashlib._Hash") -> dict[str, NDArray[np.float32]]:

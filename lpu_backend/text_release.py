@@ -7,7 +7,9 @@ from collections.abc import Sequence
 class TextRelease:
     """Holds back an incomplete UTF-8 character and what may become a stop string. One per generation."""
 
-    def __init__(self, stop: Sequence[str]) -> None:
+    def __init__(self, stop: Sequence[str], *, drops_first_space: bool = False) -> None:
+        """Some tokenizers' answers begin with a space that is not part of them."""
+        self._drops_space = drops_first_space
         self._stop = tuple(stop)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._withheld = ""
@@ -15,6 +17,8 @@ class TextRelease:
 
     def push(self, token_bytes: bytes) -> str:
         """Add one token's bytes; return the text that is certain now. Sets `is_stopped` at a stop string."""
+        if self._drops_space and token_bytes:
+            token_bytes, self._drops_space = token_bytes.removeprefix(b" "), False
         return self._release(self._decoder.decode(token_bytes))
 
     def flush(self) -> str:

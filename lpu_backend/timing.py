@@ -15,11 +15,13 @@ for them will say what that takes.
 It is coarse by intent. Where the true time is known (see the two overheads) it is within some tens of percent.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from lpu_backend.chip import ChipSpec
-from lpu_backend.config import ModelConfig
+from lpu_backend.graph.nodes import Attend, ModelGraph, Node
+from lpu_backend.graph.tensors import list_matrices, list_nodes
 
 MODE_ESTIMATE = "estimate"
 
@@ -62,28 +64,38 @@ class Timing:
 class TimingModel(Protocol):
     """Cycles of one request, alone and with a cold cache. Deterministic."""
 
-    def __call__(self, shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, completion_tokens: int) -> Timing:
-        """Token counts of at least 1 to chips and cycles."""
+    def __call__(
+        self, shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, completion_tokens: int, chips: int | None = None
+    ) -> Timing:
+        """Token counts of at least 1 to chips and cycles; on the fewest chips that hold the model if none are named."""
 
 
-def shape_of(config: ModelConfig) -> ModelShape:
-    """Count the matrices of a Llama; norms and biases are left out (under 0.1 %)."""
-    hidden, head_dim = config.hidden_size, config.head_width
-    attention = hidden * head_dim * 2 * (config.query_heads + config.kv_heads)
-    mlp = 3 * hidden * config.intermediate_size
-    output = config.vocab_size * hidden
+def shape_of(graph: ModelGraph) -> ModelShape:
+    """Count a model's matrices, of experts all; norms and biases are left out (under 0.1 %).
+
+    Layers are taken to be alike: where they differ, each counts as their mean.
+    """
+    head = [matrix for node in graph.head for matrix in list_matrices(node)]
+    kv_channels = sum(node.kv_heads * node.head_dim for node in list_nodes(graph) if isinstance(node, Attend))
+    is_tied = any(matrix.weight == graph.embed.table for matrix in head)
     return ModelShape(
-        layers=config.num_hidden_layers,
-        layer_weights=attention + mlp,
-        head_weights=output,
-        embedding_weights=0 if config.tie_word_embeddings else output,
-        kv_bytes_per_token=2 * config.num_hidden_layers * config.kv_heads * head_dim * KV_BYTES,
+        layers=len(graph.layers),
+        layer_weights=_ceil(sum(_count_weights(nodes) for nodes in graph.layers), len(graph.layers)),
+        head_weights=_count_weights(graph.head),
+        embedding_weights=0 if is_tied else graph.vocabulary * graph.hidden,
+        kv_bytes_per_token=2 * kv_channels * KV_BYTES,
     )
 
 
-def estimate_time(shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, completion_tokens: int) -> Timing:
+def _count_weights(nodes: Sequence[Node]) -> int:
+    return sum(matrix.inputs * matrix.outputs for node in nodes for matrix in list_matrices(node))
+
+
+def estimate_time(
+    shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, completion_tokens: int, chips: int | None = None
+) -> Timing:
     """The formula at the top of this file."""
-    chips = _count_chips(shape, chip)
+    chips = chips or count_chips(shape, chip)
     width = min(chips, chip.chips_per_node)
     decode_passes = completion_tokens - 1
     # Each decode pass reads the keys and values of all tokens before it.
@@ -96,7 +108,8 @@ def estimate_time(shape: ModelShape, chip: ChipSpec, *, prompt_tokens: int, comp
     return Timing(chips=chips, cycles=cycles, mode=MODE_ESTIMATE)
 
 
-def _count_chips(shape: ModelShape, chip: ChipSpec) -> int:
+def count_chips(shape: ModelShape, chip: ChipSpec) -> int:
+    """The fewest chips that hold a model's weights: one, or whole nodes."""
     chips = _ceil(shape.weight_bytes * 100, chip.sram_bytes * WEIGHT_SHARE_OF_SRAM_PERCENT)
     return chips if chips == 1 else _ceil(chips, chip.chips_per_node) * chip.chips_per_node
 

@@ -100,7 +100,7 @@ def server(transactional_db: None, server_url: str, settings: Settings) -> Itera
 def worker_pulse(server: str, celery_worker_on_threads: WorkController) -> Iterator[None]:
     worker.start_pulse(sender=celery_worker_on_threads)
     yield
-    worker.stop_pulse()
+    worker.stop_threads()
 
 
 @pytest.fixture
@@ -150,14 +150,14 @@ class _NullVariant:
 
 @pytest.fixture
 def slow_null_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "load_model", lambda model_id: _NullVariant(pause_s=0.2))
+    monkeypatch.setattr(delivery, "load_model", lambda *_: _NullVariant(pause_s=0.2))
 
 
 @pytest.fixture
 def broken_null_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "load_model", lambda model_id: _NullVariant(fails_at=0))
+    monkeypatch.setattr(delivery, "load_model", lambda *_: _NullVariant(fails_at=0))
 
 
 @pytest.fixture
 def fading_null_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "load_model", lambda model_id: _NullVariant(pause_s=0.02, fails_at=5))
+    monkeypatch.setattr(delivery, "load_model", lambda *_: _NullVariant(pause_s=0.02, fails_at=5))

@@ -57,7 +57,8 @@ def run_tests(*, run_all: bool, arguments: list[str]) -> int:
             outcomes.append(run_part("Browser tests", [*pytest, *settings, *browser], env))
         if run_all and others:
             url = env.get("LPU_TEST_POSTGRES_URL") or start_postgres(supervisor, folder / "postgres", env)
-            outcomes.append(run_on_postgres([*pytest, *others], env, url))
+            # The backend knows no database.
+            outcomes.append(run_on_postgres([*pytest, "--ignore=tests/lpu_backend", *others], env, url))
     print("\n" + "\n".join(outcome.line for outcome in outcomes), flush=True)
     return int(any(outcome.has_failed for outcome in outcomes))
 

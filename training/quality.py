@@ -15,7 +15,6 @@ from tokenizers import Tokenizer
 
 from lpu_backend.checkpoint_model import CheckpointModel, read_model
 from lpu_backend.runtime.float_numerics import FloatNumerics
-from lpu_backend.runtime.kv_cache import KvCache
 from training.corpus import generate_conversations
 from training.dataset import encode_conversations
 
@@ -81,8 +80,8 @@ def _draw_rows(folder: Path, tokens: int) -> Iterator[tuple[NDArray[np.int64], N
 
 def _predict(model: CheckpointModel, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The likeliest token after each but the last, and the loss, in nats, of the one that came."""
-    hidden = model.llama.compute_hidden(ids[:-1].tolist(), KvCache(model.llama.config))
-    logits = model.llama.compute_logits(hidden).astype(np.float64)
+    hidden = model.runtime.compute_hidden(ids[:-1].tolist(), model.runtime.make_cache())
+    logits = model.runtime.compute_logits(hidden).astype(np.float64)
     best = logits.argmax(axis=1)
     logits -= logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(best)), ids[1:]]

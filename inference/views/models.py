@@ -40,7 +40,7 @@ def _as_object(model: LanguageModel) -> dict[str, Any]:
         "object": "model",
         "created": int(model.created_at.timestamp()),
         "owned_by": model.owned_by,
-        "active": model.is_active,
+        "active": model.is_active and not model.outage,
         "context_window": model.context_window,
         "public_apps": None,
         "max_completion_tokens": model.context_window,

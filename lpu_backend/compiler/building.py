@@ -35,6 +35,7 @@ class ProgramBuilder:
     def __init__(self, name: str, chips: int, chip: ChipSpec) -> None:
         self.name, self.chips = name, chips
         self.lanes, self.lanes_per_tile, self.chip_tiles = chip.lanes, chip.lanes_per_tile, chip.tiles
+        self.alus = chip.vxm_alus_per_lane
         self.values: dict[str, Value] = {}
         self.tiles: dict[str, Tiles] = {}
         self.data: dict[str, Data] = {}
@@ -113,7 +114,9 @@ class MapBuilder:
         self._results.append(Result(result.step, Rows(value, start, stride)))
 
     def finish(self) -> None:
-        """Add it to the program."""
+        """Add it to the program. AssertionError if it has more steps than there are ALUs."""
+        if len(self._steps) > self.program.alus:
+            raise AssertionError(f"{self._name}: {len(self._steps)} steps for {self.program.alus} ALUs")
         self.program.add(Map(self._name, self._rows, tuple(self._operands), tuple(self._steps), tuple(self._results)))
 
 

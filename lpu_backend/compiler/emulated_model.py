@@ -66,7 +66,7 @@ class EmulatedModel:
     ) -> None:
         self.lowering = ModelLowering(graph, tensors, chips=chips, chip=chip)
         self._graph, self._tensors, self._group, self._chip = graph, tensors, GroupShape(chips), chip
-        self._rotations = RotationTable(np.array(graph.rope.frequencies, np.float32))
+        self._rotations = RotationTable(graph.rope)
         self._cache: dict[tuple[int | None, str], NDArray[np.int8]] = {}
         self.position = 0
 

@@ -11,15 +11,15 @@ from typing import Literal
 import numpy as np
 
 from lpu_backend.chip import ChipSpec
-from lpu_backend.compiler.activations import apply_silu
+from lpu_backend.compiler.activations import find_activation
 from lpu_backend.compiler.agreeing import FP32, Pass, walk
 from lpu_backend.compiler.building import MapBuilder, ProgramBuilder
 from lpu_backend.compiler.experts import Routing
-from lpu_backend.compiler.folding import Select, select_expert, select_router
 from lpu_backend.compiler.layouts import Layout, lay_out_dense
 from lpu_backend.compiler.matrices import Fetch, QuantisedMatrix, apply_matrix
 from lpu_backend.compiler.scaling import Part, Planes, make_planes
 from lpu_backend.compiler.vector_program import AllGather, Argument
+from lpu_backend.graph.folding import Select, select_expert, select_router
 from lpu_backend.graph.nodes import Experts
 
 _ADDED_AT_ONCE = 2
@@ -79,7 +79,8 @@ class ExpertLowering:
         gate, up = apply("gate"), apply("up")
         gated = self._program.local(f"{name} gated", FP32, layout.rows * tokens)
         m = MapBuilder(self._program, f"{name} gated", layout.rows * tokens)
-        m.write(m.op("Mul", FP32, apply_silu(m, m.read(gate)), m.read(up)), gated)
+        activate = find_activation(name, self._node.activation)
+        m.write(m.op("Mul", FP32, activate(m, m.read(gate)), m.read(up)), gated)
         m.finish()
         return gated, layout
 

@@ -63,13 +63,17 @@ class Routing:
         largest = agree(program, codes, tokens, 1, program.chip_tiles)
 
         shares = program.local(f"{name} shares", FP32, tokens)
-        counts = program.local(f"{name} counts", INT8, 3 * tokens, spread=3)
+        counted = shares if renormalise else program.local(f"{name} all shares", FP32, tokens)
         m = MapBuilder(program, f"{name} exponentials", tokens)
         shift = m.op("Mul", FP32, m.convert(INT8, FP32, m.op("Xor", UINT8, m.read(largest), _SIGN)), number(4.0))
         share = m.op("Exp", FP32, m.op("Sub", FP32, m.read(scores), shift))
-        counted = m.op("And", INT32, share, m.read(chosen) if renormalise else m.read(self._lanes(), 0, 0))
         m.write(m.op("And", INT32, share, m.read(chosen)), shares)
-        write_counts(m, counted, _COUNT_STEPS, counts, ((0, 3), (1, 3), (2, 3)))
+        if not renormalise:
+            m.write(m.op("And", INT32, share, m.read(self._lanes(), 0, 0)), counted)
+        m.finish()
+        counts = program.local(f"{name} counts", INT8, 3 * tokens, spread=3)
+        m = MapBuilder(program, f"{name} counts", tokens)
+        write_counts(m, m.read(counted), _COUNT_STEPS, counts, ((0, 3), (1, 3), (2, 3)))
         m.finish()
         divisor = count_sum(program, f"{name} shares", counts, (tokens, 1), _COUNT_STEPS)
 

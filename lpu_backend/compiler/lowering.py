@@ -13,17 +13,18 @@ from typing import Protocol
 import numpy as np
 
 from lpu_backend.chip import ChipSpec
-from lpu_backend.compiler.activations import ACTIVATIONS
-from lpu_backend.compiler.agreeing import FP32, INT32, Pass, walk
-from lpu_backend.compiler.attending import Attention, StepShape, cap_softly, mask_slots
+from lpu_backend.compiler.activations import find_activation
+from lpu_backend.compiler.agreeing import FP32, Pass, walk
+from lpu_backend.compiler.attending import Attention, StepShape, cap_softly
 from lpu_backend.compiler.building import Data, MapBuilder, ProgramBuilder
 from lpu_backend.compiler.errors import CompileError
 from lpu_backend.compiler.expert_lowering import ExpertLowering
-from lpu_backend.compiler.folding import Folding, Select, add_offset, select_linear
+from lpu_backend.compiler.head_norms import HeadNorm
 from lpu_backend.compiler.layouts import HeadLayout, Layout, lay_out_dense, lay_out_heads
 from lpu_backend.compiler.matrices import Fetch, apply_matrix, spread_channels
 from lpu_backend.compiler.scaling import Part, Planes, Roots, find_roots, make_planes
 from lpu_backend.compiler.vector_program import AllGather, Argument, PermuteLanes, Rows, Value, VectorProgram
+from lpu_backend.graph.folding import Folding, Select, select_linear
 from lpu_backend.graph.nodes import Add, Attend, Experts, Gate, Linear, Matrix, Node, RmsNorm, Rotate, SoftCap
 from lpu_backend.isa.operands import DataType
 
@@ -140,8 +141,6 @@ class Lowering:
     @lower_node.register
     def _experts(self, node: Experts) -> None:
         """Every expert is computed; its weight is 0 where it is not chosen."""
-        if node.activation != "silu":
-            raise CompileError(f"{node.name}: experts with {node.activation} cannot be compiled yet")
 
         def fetch(select: Select) -> Fetch:
             return self._weights.matrix(node.name, select)
@@ -161,7 +160,7 @@ class Lowering:
         return planes, scale or planes.scale, self.held[source].layout
 
     def _apply(self, name: str, operand: Operand, layout: Layout, matrix: Matrix, select: Select) -> str:
-        fetch = self._weights.matrix(name, select)
+        fetch = self._weights.matrix(name.partition(" ")[0], select)
         return apply_matrix(self.builder, name, operand, layout, self._tokens, fetch, matrix.bias is not None)
 
     @lower_node.register
@@ -205,9 +204,7 @@ class Lowering:
         gate, up = (self.held[name] for name in node.inputs)
         result = self.builder.local(node.name, FP32, gate.layout.rows * self._tokens)
         m = MapBuilder(self.builder, node.name, gate.layout.rows * self._tokens)
-        activate = ACTIVATIONS.get(node.activation)
-        if activate is None:
-            raise CompileError(f"{node.name}: the activation {node.activation} cannot be compiled yet")
+        activate = find_activation(node.name, node.activation)
         m.write(m.op("Mul", FP32, activate(m, m.read(gate.shard)), m.read(up.shard)), result)
         m.finish()
         self.held[node.name] = Held(gate.layout, result)
@@ -273,59 +270,19 @@ class Lowering:
     def _spread_weight(self, node: RmsNorm, layout: Layout) -> str | None:
         if node.weight is None:
             return None
-        fetch, factor = self._weights.vector(node.name), np.float32(self._folding.norm_factor(node))
+        fetch = self._weights.vector(node.name)
 
         def data(layer: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-            weight = add_offset(fetch(layer), node.offset)
-            if factor != 1.0:
-                weight = weight * factor
+            weight = fetch(layer)
             repeated = np.tile(weight, int(layout.channels.max()) // len(weight) + 1)
             return spread_channels(repeated, layout)
 
         return self.builder.constant(f"{node.name} weight", FP32, layout.rows, data)
 
     def _normalise_heads(self, node: RmsNorm, source: Held) -> None:
-        """Each head is a row of its own, zero outside its slot, until its root is known."""
-        heads = self._heads_of[node.name]
-        places, slots = source.layout.rows * self._tokens, heads.slots
-        masks = mask_slots(self.builder, heads)
-
-        def make_part(slot: int) -> Part:
-            def read(m: MapBuilder, _: Pass) -> Argument:
-                return m.op("And", INT32, m.read(source.shard), m.read(masks, slot, 0))
-
-            return Pass(places, (slot, slots), (0, 0)), read
-
-        shape = places * slots, 1
-        planes = make_planes(self.builder, node.name, shape, [make_part(slot) for slot in range(slots)])
-        roots = find_roots(self.builder, node.name, planes, shape[0], [0], node.width, node.epsilon)
-        weight = self._spread_weight(node, source.layout)
-        result = self.builder.local(node.name, FP32, places)
-        for part in walk(self._tokens, source.layout.rows):
-            for slot in range(slots):
-                self._normalise_slot(node, (source.shard, roots.root, weight, masks), part, (slot, slots), result)
+        norm = HeadNorm(self.builder, node, self._heads_of[node.name], source.layout.rows, self._tokens)
+        result = norm.apply(source.shard, self._spread_weight(node, source.layout))
         self.held[node.name] = Held(source.layout, result)
-
-    def _normalise_slot(
-        self,
-        node: RmsNorm,
-        values: tuple[str, str, str | None, str],
-        part: Pass,
-        slot: tuple[int, int],
-        result: str,
-    ) -> None:
-        source, root, weight, masks = values
-        at = part.at(1, self._tokens)
-        m = MapBuilder(self.builder, f"{node.name} {slot[0]}", part.places)
-        heads = part.at(slot[1], slot[1] * self._tokens, slot[0])
-        scaled = m.op("Mul", FP32, m.read(source, *at), m.read(root, *heads))
-        if weight is not None:
-            scaled = m.op("Mul", FP32, scaled, m.read(weight, *part.at(0, 1)))
-        kept = m.op("And", INT32, scaled, m.read(masks, slot[0], 0))
-        if slot[0]:
-            kept = m.op("Or", INT32, kept, m.read(result, *at))
-        m.write(kept, result, *at)
-        m.finish()
 
     def _lay_out_heads(self, node: Attend) -> HeadLayout:
         return lay_out_heads(

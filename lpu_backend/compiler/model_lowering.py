@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from lpu_backend.arithmetic.planes import quantise_rows
 from lpu_backend.chip import GROQCHIP1, ChipSpec
 from lpu_backend.compiler.attending import StepShape
-from lpu_backend.compiler.folding import Folding, Select, Tensors, fold_matrix
 from lpu_backend.compiler.layouts import HeadLayout, Layout, lay_out_dense, lay_out_heads
 from lpu_backend.compiler.lowering import Lowered, Lowering
 from lpu_backend.compiler.matrices import Fetch, QuantisedMatrix
+from lpu_backend.graph.folding import Folding, Select, Tensors, fold_matrix
 from lpu_backend.graph.nodes import Attend, ModelGraph, Node, RmsNorm
 
 
@@ -103,8 +103,9 @@ class _Weights:
         def fetch(layer: int) -> NDArray[np.float32]:
             node = self._layers[layer][self._places[name]]
             assert isinstance(node, RmsNorm)  # noqa: S101
-            assert node.weight is not None  # noqa: S101
-            return self._tensors[node.weight]
+            weight = self._foldings[layer].fold_norm(node, self._tensors)
+            assert weight is not None  # noqa: S101  asked only of those that have one
+            return weight
 
         return fetch
 

@@ -11,7 +11,7 @@ from lpu_backend.chip import ChipSpec
 from lpu_backend.compiler.errors import CompileError
 from lpu_backend.compiler.lifetimes import Lifetime, find_lifetimes
 from lpu_backend.compiler.slice_choice import SliceChooser
-from lpu_backend.compiler.sram import list_plane_slices, list_planes
+from lpu_backend.compiler.sram import list_plane_slices, list_planes, list_value_slices
 from lpu_backend.compiler.template import Placement, TilePlace
 from lpu_backend.compiler.value_place import ValuePlace
 from lpu_backend.compiler.vector_program import Tiles, Value, VectorProgram
@@ -63,9 +63,16 @@ class _Placer:
             held = self._kinds[kind] = _Kind(parts[0][1].layers, dict(floor))
             for index, part in parts:
                 self._place_lasting(index, held, "layer", part)
+            self._level(held)
             for slice_name, height in held.heights.items():
                 floor[slice_name] = held.begin.get(slice_name, 0) + height * held.layers
         return [self._finish(index, part, floor) for index, part in enumerate(self._parts)]
+
+    def _level(self, kind: _Kind) -> None:
+        """A value has one address for all its slices, in every layer: so a layer takes as much of each of them."""
+        slices = [name for side in list_value_slices(self._chip).values() for name in side if name in kind.heights]
+        height = max((kind.heights[name] for name in slices), default=0)
+        kind.heights.update(dict.fromkeys(slices, height))
 
     def _place_lasting(self, index: int, kind: _Kind, scope: str, part: Part) -> None:
         for value in part.program.values:

@@ -8,7 +8,7 @@ The numbers themselves are made where a program is written out, from the checkpo
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from lpu_backend.compiler.folding import (
+from lpu_backend.graph.folding import (
     Fold,
     Folding,
     select_expert,

@@ -166,7 +166,7 @@ def count_sum(program: ProgramBuilder, name: str, counts: str, shape: tuple[int,
     return divisor
 
 
-def write_counts(m: MapBuilder, value: Of, steps: float, counts: str, rows: tuple[tuple[int, int], ...]) -> None:
+def write_counts(m: MapBuilder, value: Argument, steps: float, counts: str, rows: tuple[tuple[int, int], ...]) -> None:
     """`value` in whole steps, in three digits of 7 bits, to the rows of `counts`."""
     counted = m.convert(FP32, INT32, m.op("Mul", FP32, value, number(steps)))
     for digit, place in zip(_list_digits(m, counted, 3), rows, strict=True):

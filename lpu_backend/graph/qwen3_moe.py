@@ -17,7 +17,10 @@ _NAMES = ExpertNames(
 
 
 class Qwen3MoeConfig(DecoderConfig, frozen=True, kw_only=True):
-    """Layers have experts, but those in `mlp_only_layers` and those that `decoder_sparse_step` leaves out."""
+    """Layers have experts, but those in `mlp_only_layers` and those that `decoder_sparse_step` leaves out.
+
+    How many is `num_experts` in published files, and `num_local_experts` in those that transformers 5 writes.
+    """
 
     max_position_embeddings: Count = 32_768
     attention_bias: bool = False
@@ -27,6 +30,7 @@ class Qwen3MoeConfig(DecoderConfig, frozen=True, kw_only=True):
     mlp_only_layers: list[Index] | None = None
     moe_intermediate_size: Count = 768
     num_experts: Count = 128
+    num_local_experts: Count | None = None
     num_experts_per_tok: Count = 8
     norm_topk_prob: bool = False
 
@@ -34,12 +38,16 @@ class Qwen3MoeConfig(DecoderConfig, frozen=True, kw_only=True):
     def windows(self) -> tuple[int | None, ...]:
         return self.place_window(None, self.sliding_window if self.use_sliding_window else None)
 
+    @property
+    def experts(self) -> int:
+        return self.num_local_experts or self.num_experts
+
     def has_experts(self, layer: int) -> bool:
         return layer not in (self.mlp_only_layers or []) and (layer + 1) % self.decoder_sparse_step == 0
 
     def list_refusals(self) -> list[tuple[bool, str, str]]:
-        is_met = self.num_experts_per_tok <= self.num_experts
-        return [*super().list_refusals(), (is_met, "num_experts_per_tok", f"more than the {self.num_experts} experts")]
+        is_met = self.num_experts_per_tok <= self.experts
+        return [*super().list_refusals(), (is_met, "num_experts_per_tok", f"more than the {self.experts} experts")]
 
 
 def make_qwen3_moe(fields: Mapping[str, Any]) -> ModelGraph:
@@ -54,7 +62,7 @@ def make_qwen3_moe(fields: Mapping[str, Any]) -> ModelGraph:
             source,
             _NAMES,
             inner=config.moe_intermediate_size,
-            count=config.num_experts,
+            count=config.experts,
             active=config.num_experts_per_tok,
             renormalise=config.norm_topk_prob,
         )

@@ -1,1 +1,1 @@
-"""The serving runtime: the Llama forward pass, its numerics, the caches, and the choice of tokens."""
+"""The serving runtime: a model graph's forward pass, its numerics, the caches, and the choice of tokens."""

@@ -1,11 +1,14 @@
 """float32 with the libraries of this host: the reference that the chip's numerics are measured against."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lpu_backend.graph.nodes import Activation, Attend
 from lpu_backend.runtime.kv_cache import KvCache
-from lpu_backend.runtime.numerics import Floats, Linear
+from lpu_backend.runtime.numerics import Floats, Linear, Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +33,46 @@ class FloatNumerics:
     def make_linear(self, weight: Floats, bias: Floats | None) -> Linear:
         return FloatLinear(np.ascontiguousarray(weight.T), bias)
 
+    def prepare(self, rows: Floats) -> Floats:
+        return rows
+
     def normalise(self, rows: Floats, epsilon: np.float32) -> Floats:
-        mean_squares = np.vecdot(rows, rows)[:, None] * np.float32(1.0 / rows.shape[1])
+        return self.apply_norm(rows, epsilon, None)
+
+    def apply_norm(self, rows: Floats, epsilon: np.float32, weight: Floats | None) -> Floats:
+        mean_squares = np.vecdot(rows, rows)[..., None] * np.float32(1.0 / rows.shape[-1])
         normalised: Floats = rows / np.sqrt(mean_squares + epsilon)
+        if weight is not None:
+            normalised *= weight
         return normalised
 
-    def activate(self, half_gate: Floats, up: Floats) -> Floats:
-        # silu(g) = g / (1 + exp(-g)) = (g / 2) * (1 + tanh(g / 2)), which cannot overflow.
-        activated = np.tanh(half_gate)
-        activated += np.float32(1.0)
-        activated *= half_gate
+    def take_rows(self, rows: Floats, tokens: NDArray[np.intp]) -> Floats:
+        return rows[tokens]
+
+    def gate(self, activation: Activation, gate: Floats, up: Floats) -> Floats:
+        activated = _activate(activation, gate)
         activated *= up
         return activated
 
-    def attend(self, heads: Floats, cache: KvCache, layer: int, mask: Floats | None) -> Floats:
-        tokens, _, head_dim = heads.shape
-        kv_heads = cache.kv_heads
-        context = cache.length_tokens + tokens
-        queries = heads[:, : -2 * kv_heads].reshape(tokens, kv_heads, -1, head_dim)
-        cache.vectors[layer, :, cache.length_tokens : context] = heads[:, -2 * kv_heads :].swapaxes(0, 1)
+    def cap(self, x: Floats, cap: float) -> Floats:
+        capped: Floats = np.float32(cap) * np.tanh(x / np.float32(cap))
+        return capped
 
-        keys, values = cache.vectors[layer, :kv_heads, :context], cache.vectors[layer, kv_heads:, :context]
+    def attend(self, node: Attend, heads: Floats, cache: KvCache, sight: Sight) -> Floats:
+        tokens, _, head_dim = heads.shape
+        kv_heads = node.kv_heads
+        end = cache.length_tokens + tokens
+        queries = heads[:, : -2 * kv_heads].reshape(tokens, kv_heads, -1, head_dim)
+        stored = cache.vectors[node.layer]
+        stored[:, cache.length_tokens : end] = heads[:, -2 * kv_heads :].swapaxes(0, 1)
+
+        keys, values = stored[:kv_heads, sight.first : end], stored[kv_heads:, sight.first : end]
         scores: Floats = queries.swapaxes(0, 1).reshape(kv_heads, -1, head_dim) @ keys.swapaxes(1, 2)
-        if mask is not None:
-            by_token = scores.reshape(kv_heads, tokens, -1, context)
-            by_token += mask
+        if node.softcap is not None:
+            scores = self.cap(scores, node.softcap)
+        if sight.mask is not None:
+            by_token = scores.reshape(kv_heads, tokens, -1, end - sight.first)
+            by_token += sight.mask
         scores -= scores.max(axis=2, keepdims=True)
         np.exp(scores, out=scores)
         # Dividing after the product touches head_dim columns in place of the whole context.
@@ -62,3 +80,23 @@ class FloatNumerics:
         mixed /= scores.sum(axis=2, keepdims=True)
         by_head: Floats = mixed.reshape(kv_heads, tokens, -1, head_dim).swapaxes(0, 1)
         return by_head.reshape(tokens, -1)
+
+    def weigh_experts(self, scores: Floats, chosen: NDArray[np.bool_], *, renormalise: bool) -> Floats:
+        scores -= scores.max(axis=1, keepdims=True)
+        shares: Floats = np.exp(scores)
+        kept: Floats = np.where(chosen, shares, np.float32(0.0))
+        total: Floats = kept if renormalise else shares
+        weights: Floats = kept / total.sum(axis=1, keepdims=True)
+        return weights
+
+
+def _activate(activation: Activation, gate: Floats) -> Floats:
+    if activation == "silu":
+        # silu(g) = g / (1 + exp(-g)) = (g / 2) * (1 + tanh(g / 2)), which cannot overflow; `gate` is g / 2.
+        activated: Floats = (np.tanh(gate) + np.float32(1.0)) * gate
+        return activated
+    if activation == "gelu_tanh":
+        inner: Floats = (gate + gate * gate * gate * np.float32(0.044715)) * np.float32(math.sqrt(2 / math.pi))
+        gelu: Floats = (np.tanh(inner) + np.float32(1.0)) * gate * np.float32(0.5)
+        return gelu
+    raise ValueError(f"the activation {activation} is not computed")

@@ -3,8 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lpu_backend.config import ModelConfig
-
 PAGE_TOKENS = 256
 
 
@@ -17,11 +15,11 @@ class KvCache:
     so they serve every sequence that begins alike.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
-        self.kv_heads = config.kv_heads
-        self._shape = (config.num_hidden_layers, 2 * config.kv_heads)
+    def __init__(self, layers: int, kv_heads: int, head_dim: int) -> None:
+        self.kv_heads = kv_heads
+        self._shape = (layers, 2 * kv_heads)
         self.length_tokens = 0
-        self.vectors = self._allocate(PAGE_TOKENS, config.head_width)
+        self.vectors = self._allocate(PAGE_TOKENS, head_dim)
         self.scales = self._allocate(PAGE_TOKENS)
 
     @property

@@ -1,15 +1,26 @@
 """What a forward pass asks of its arithmetic: the chip's in serving; in tests and evaluation also float32."""
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lpu_backend.graph.nodes import Activation, Attend
 from lpu_backend.runtime.kv_cache import KvCache
 
 Floats = NDArray[np.float32]
 Operand = Any
 """Rows as a Linear of the same arithmetic takes them: nobody else looks into them."""
+
+
+class Sight(NamedTuple):
+    """Which tokens of the cache a run of tokens sees: those from `first` on, less what the mask hides.
+
+    The mask [tokens, 1, context - first] is 0 or -inf; None hides nothing.
+    """
+
+    first: int
+    mask: Floats | None
 
 
 class Linear(Protocol):
@@ -29,15 +40,30 @@ class Numerics(Protocol):
     def make_linear(self, weight: Floats, bias: Floats | None) -> Linear:
         """From a weight [outputs, inputs] and a bias [outputs]."""
 
+    def prepare(self, rows: Floats) -> Operand:
+        """Rows [tokens, inputs] for a Linear."""
+
     def normalise(self, rows: Floats, epsilon: np.float32) -> Operand:
-        """RMSNorm without its weights, which the following matrix holds."""
+        """RMSNorm of rows for a Linear that holds the norm's weights."""
 
-    def activate(self, half_gate: Floats, up: Floats) -> Operand:
-        """silu(2 half_gate) * up, both [tokens, inner]."""
+    def apply_norm(self, rows: Floats, epsilon: np.float32, weight: Floats | None) -> Floats:
+        """RMSNorm over the last axis."""
 
-    def attend(self, heads: Floats, cache: KvCache, layer: int, mask: Floats | None) -> Operand:
-        """Put the tokens' keys and values into the cache, after its tokens; softmax attention over all of them.
+    def take_rows(self, rows: Operand, tokens: NDArray[np.intp]) -> Operand:
+        """Some rows of an operand."""
 
-        `heads` [tokens, query_heads + 2 x kv_heads, head_dim]: queries, scaled, then keys, then values. The mask
-        [tokens, 1, context] is added to the scores. The result, [tokens, query_heads x head_dim], is prepared.
+    def gate(self, activation: Activation, gate: Floats, up: Floats) -> Floats:
+        """activation(gate) * up, both [tokens, inner]; for silu the gate comes as its half."""
+
+    def cap(self, x: Floats, cap: float) -> Floats:
+        """cap * tanh(x / cap), of any shape."""
+
+    def attend(self, node: Attend, heads: Floats, cache: KvCache, sight: Sight) -> Floats:
+        """Put the tokens' keys and values into the cache, after its tokens; softmax attention over what they see.
+
+        `heads` [tokens, query_heads + 2 x kv_heads, head_dim]: queries, scaled, then keys, then values.
+        The result is [tokens, query_heads x head_dim].
         """
+
+    def weigh_experts(self, scores: Floats, chosen: NDArray[np.bool_], *, renormalise: bool) -> Floats:
+        """Softmax of the router's scores [tokens, experts], over the chosen ones' sum if renormalised."""

@@ -21,7 +21,7 @@ from accounts.types import IssuedKey
 from console.models import WeeklyReport
 from console.sign_up import set_up_organization
 from console.weekly_report import get_last_week, store_weekly_report
-from inference.models import Job, LanguageModel, RateLimit
+from inference.models import ClusterChip, Deployment, Job, LanguageModel, RateLimit
 from tests.inference.test_usage import add_job
 
 PASSWORD = "correct horse battery staple"
@@ -35,11 +35,13 @@ OURS = (
     ApiKey,
     AuditEvent,
     LanguageModel,
+    Deployment,
+    ClusterChip,
     RateLimit,
     Job,
     WeeklyReport,
 )
-READ_ONLY = (ApiKey, AuditEvent, Job, WeeklyReport)
+READ_ONLY = (ApiKey, AuditEvent, ClusterChip, Job, WeeklyReport)
 NOT_ADDED = (*READ_ONLY, Organization)
 
 
@@ -68,10 +70,18 @@ def populate(number: int) -> None:
     project = Project.objects.create(organization=organization, name="Another")
     key = create_api_key(project=project, name="Key", created_by=user).api_key
     model = LanguageModel.objects.create(id=f"model-{number}", display_name="Model", context_window=1)
+    add_deployment(model, chip=number)
     add_job(project, api_key=key, model=model, first_token_at=timezone.now(), finished_at=timezone.now())
     RateLimit.objects.create(organization=organization, rpm=1, rpd=1, tpm=1, tpd=1)
     figures = store_weekly_report(week=get_last_week()).figures
     WeeklyReport.objects.create(week=f"2020-W{number:02}", figures=figures)
+
+
+def add_deployment(model: LanguageModel, *, chip: int) -> Deployment:
+    figures = {"chips": 1, "minimum_chips": 1, "bytes_per_chip": 1, "max_batch": 1, "context_window": 1}
+    deployment = Deployment.objects.create(model=model, path="/models/one", state=Deployment.State.SERVING, **figures)
+    ClusterChip.objects.create(number=chip, deployment=deployment, position=0)
+    return deployment
 
 
 def test_every_model_of_these_apps_has_a_page() -> None:

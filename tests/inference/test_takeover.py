@@ -18,8 +18,10 @@ from inference.redis_clients import get_redis
 from inference.services import create_job, start_attempt
 from inference.streams import FIELD, StreamWriter, put_prompt, stream_key
 from inference.sweeping import sweep_jobs
+from inference.types import Bound
 from tests.serving import NULL
 
+UNBOUNDED = Bound(NULL)
 LONG_AGO = timedelta(seconds=20)
 
 
@@ -114,7 +116,7 @@ def test_the_sweeper_finds_a_message_that_died_with_a_worker(job: Job, queued: l
 
 def test_the_sweeper_leaves_a_job_alone_that_is_being_computed(job: Job, queued: list[str]) -> None:
     die_after_tokens(job, 5)
-    with leases.take_lease(job.pk) as is_ours:
+    with leases.take_lease(job.pk, UNBOUNDED) as is_ours:
         assert is_ours
         assert sweep_jobs() == 0
     assert queued == []
@@ -133,7 +135,7 @@ def test_the_sweeper_gives_up_after_three_deaths_and_frees_the_hold(
 
 
 def test_a_job_is_not_computed_by_two_workers_at_once(job: Job) -> None:
-    with leases.take_lease(job.pk):
+    with leases.take_lease(job.pk, UNBOUNDED):
         deliver_job(job.pk)
     job.refresh_from_db()
     assert (job.state, job.attempts) == (Job.State.QUEUED, 0)

@@ -11,7 +11,7 @@ import pytest
 import lpu_backend.checkpoint_model
 from lpu_backend import CheckpointError, SamplingParams, load_model, load_tokenizer
 from lpu_backend.checkpoint_model import read_model
-from lpu_backend.config import read_end_of_turn_ids, read_model_config
+from lpu_backend.config import read_end_of_turn_ids
 from tests.lpu_backend.tiny_checkpoint import CONFIG, WriteCheckpoint, make_tensors, save_tensors
 
 GREEDY = SamplingParams(max_completion_tokens=24, temperature=0.0)
@@ -24,7 +24,7 @@ def answer_ids(folder: Path) -> list[int]:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model_type": "mistral"}, "model_type: 'mistral'"),
+        ({"model_type": "falcon"}, "model_type: 'falcon'"),
         ({"hidden_act": "gelu"}, "hidden_act: 'gelu'"),
         ({"quantization_config": {"quant_method": "awq"}}, "quantization_config"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}, "rope_type: 'yarn'"),
@@ -174,7 +174,7 @@ def test_end_of_turn_ids_come_from_the_generation_config_first(
 ) -> None:
     folder = write_checkpoint(eos_token_id=in_config)
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": in_generation_config}))
-    assert read_end_of_turn_ids(folder, read_model_config(folder)) == expected
+    assert read_end_of_turn_ids(folder) == expected
 
 
 def test_the_program_hash_names_weights_and_configuration(write_checkpoint: WriteCheckpoint) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-import lpu_backend.runtime.llama
+import lpu_backend.runtime.graph_model
 from lpu_backend import PromptError, SamplingParams, Step
 from lpu_backend.checkpoint_model import CheckpointModel, read_model
 from lpu_backend.runtime.sampling import sample_token
@@ -107,7 +107,7 @@ def test_the_prefill_chunk_does_not_change_the_answer(
     prompt = [index % VOCABULARY_TOKENS for index in range(300)]
     params = SamplingParams(max_completion_tokens=16, temperature=0.0)
     expected = run(endless, params, prompt)
-    monkeypatch.setattr(lpu_backend.runtime.llama, "PREFILL_CHUNK_TOKENS", chunk_tokens)
+    monkeypatch.setattr(lpu_backend.runtime.graph_model, "PREFILL_CHUNK_TOKENS", chunk_tokens)
     assert run(endless, params, prompt) == expected
 
 
@@ -134,8 +134,5 @@ def test_threads_that_share_a_model_do_not_disturb_each_other(endless: Checkpoin
 
 
 def test_every_token_is_sampled_from_the_models_own_logits(endless: CheckpointModel) -> None:
-    from lpu_backend.runtime.kv_cache import KvCache
-
-    cache = KvCache(endless.llama.config)
-    logits = endless.llama.advance(PROMPT, cache)
+    logits = endless.runtime.advance(PROMPT, endless.runtime.make_cache())
     assert run(endless, WARM)[0].token_id == sample_token(logits, WARM, position=len(PROMPT))

@@ -53,7 +53,7 @@ def test_the_estimate_is_within_a_fifth_of_the_published_speed_of_llama_2_70b() 
 def test_an_answer_carries_its_time_and_says_that_it_is_an_estimate(model: CheckpointModel) -> None:
     emulated = model.emulate(prompt_tokens=17, completion_tokens=64)
     assert emulated == model.emulate(prompt_tokens=17, completion_tokens=64)
-    expected = estimate_time(shape_of(model.llama.config), GROQCHIP1, prompt_tokens=17, completion_tokens=64)
+    expected = estimate_time(shape_of(model.runtime.graph), GROQCHIP1, prompt_tokens=17, completion_tokens=64)
     assert (emulated.chips, emulated.cycles, emulated.mode) == (1, expected.cycles, "estimate")
     assert emulated.seconds == expected.cycles / 900_000_000
     assert emulated.tokens_per_second == pytest.approx(64 / emulated.seconds)
@@ -67,7 +67,7 @@ def test_an_answer_of_no_tokens_has_a_time_and_no_speed(model: CheckpointModel) 
 
 
 def test_weights_are_counted_as_the_checkpoint_stores_them(model: CheckpointModel) -> None:
-    shape = shape_of(model.llama.config)
+    shape = shape_of(model.runtime.graph)
     assert shape.layer_weights == 64 * 64 * 2 + 2 * 64 * 32 + 3 * 64 * 160
     assert (shape.head_weights, shape.embedding_weights) == (512 * 64, 0)
     assert shape.kv_bytes_per_token == 3 * 2 * 2 * 16 * 2

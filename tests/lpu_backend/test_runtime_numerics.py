@@ -28,8 +28,9 @@ DEMO = REPOSITORY / "models" / "lpu-demo"
 
 def run_chunks(model: CheckpointModel, chunks: list[list[int]], cache: KvCache | None = None) -> NDArray[np.float32]:
     """Logits after every token, the tokens given in these chunks."""
-    cache = cache or KvCache(model.llama.config)
-    return np.concatenate([model.llama.compute_logits(model.llama.compute_hidden(ids, cache)) for ids in chunks])
+    runtime = model.runtime
+    cache = cache or runtime.make_cache()
+    return np.concatenate([runtime.compute_logits(runtime.compute_hidden(ids, cache)) for ids in chunks])
 
 
 def cut(ids: list[int], sizes: list[int]) -> list[list[int]]:
@@ -51,7 +52,7 @@ def test_grouping_changes_no_bit_past_the_context_of_one_exact_product(write_che
 
 
 def test_rows_of_another_sequence_that_begins_alike_serve_as_well(model: CheckpointModel) -> None:
-    first, second = KvCache(model.llama.config), KvCache(model.llama.config)
+    first, second = model.runtime.make_cache(), model.runtime.make_cache()
     run_chunks(model, [IDS], first)
     second.vectors[:, :, :200] = first.vectors[:, :, :200]
     second.scales[:, :, :200] = first.scales[:, :, :200]
@@ -118,18 +119,17 @@ from pathlib import Path
 import numpy as np
 from lpu_backend.checkpoint_model import read_model
 from lpu_backend.runtime.float_numerics import FloatNumerics
-from lpu_backend.runtime.kv_cache import KvCache
 from lpu_backend.runtime.sampling import sample_token
 from lpu_backend.types import SamplingParams
 
 folder, ids, name = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
 model = read_model(folder, FloatNumerics() if name == "float32" else None)
-cache, hasher = KvCache(model.llama.config), hashlib.sha256()
+cache, hasher = model.runtime.make_cache(), hashlib.sha256()
 params = SamplingParams(max_completion_tokens=1, temperature=1.1, top_p=0.95, seed=4)
-logits = model.llama.advance(ids, cache)
+logits = model.runtime.advance(ids, cache)
 for position in range(40):
     hasher.update(logits.tobytes())
-    logits = model.llama.advance([sample_token(logits, params, position)], cache)
+    logits = model.runtime.advance([sample_token(logits, params, position)], cache)
 print(hasher.hexdigest())
 """
 # Those that numpy was built with, that this CPU has, and that are not its baseline; others it refuses to hear of.

@@ -10,6 +10,7 @@ import pytest
 from lpu_backend.checkpoint_model import CheckpointModel, read_model
 from lpu_backend.runtime.float_numerics import FloatNumerics
 from lpu_backend.runtime.kv_cache import KvCache
+from tests.lpu_backend.small_models import SMALL_MODELS
 from tests.lpu_backend.tiny_checkpoint import VOCABULARY_TOKENS, WriteCheckpoint
 
 torch = pytest.importorskip("torch", reason="torch, the reference, is in requirements-training.txt")
@@ -54,7 +55,8 @@ def prompt_of(tokens: int) -> list[int]:
 
 
 def load_reference(folder: Path) -> Any:
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    load = transformers.AutoModelForCausalLM.from_pretrained
+    return load(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
 def reference_logits(reference: Any, ids: Sequence[int]) -> Any:
@@ -63,7 +65,33 @@ def reference_logits(reference: Any, ids: Sequence[int]) -> Any:
 
 
 def our_logits(model: CheckpointModel, ids: Sequence[int], cache: KvCache) -> Any:
-    return model.llama.compute_logits(model.llama.compute_hidden(ids, cache))
+    return model.runtime.compute_logits(model.runtime.compute_hidden(ids, cache))
+
+
+def save_as_transformers_does(folder: Path, config: dict[str, Any]) -> None:
+    """Random weights in bfloat16 and in several files, in place of those of the folder."""
+    model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**config))
+    centre = 0.0 if config["model_type"] == "gemma2" else 1.0
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.normal_(centre if "norm" in name else 0.0, 0.15)
+    (folder / "model.safetensors").unlink()
+    model.to(torch.bfloat16).save_pretrained(folder, max_shard_size="100KB")
+
+
+def check_logits_and_greedy_tokens(model: CheckpointModel, reference: Any, tokens: int, answer_tokens: int) -> None:
+    ids, cache = prompt_of(tokens), model.runtime.make_cache()
+    ours = our_logits(model, ids, cache)
+    np.testing.assert_allclose(ours, reference_logits(reference, ids), rtol=0, atol=TOLERANCE)
+    answer: list[int] = []
+    row = ours[-1]
+    for _ in range(answer_tokens):
+        answer.append(int(row.argmax()))
+        row = model.runtime.advance(answer[-1:], cache)
+    expected = reference_logits(reference, ids + answer)
+    assert answer == expected[tokens - 1 : -1].argmax(axis=1).tolist()
+    np.testing.assert_allclose(row, expected[-1], rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES.keys())
@@ -72,16 +100,14 @@ def test_logits_and_64_greedy_tokens_agree_with_transformers(
 ) -> None:
     folder = write_checkpoint(**changes)
     model, reference = read_model(folder, FloatNumerics()), load_reference(folder)
-
     for tokens in (1, 17, 200):
-        ids, cache = prompt_of(tokens), KvCache(model.llama.config)
-        ours = our_logits(model, ids, cache)
-        np.testing.assert_allclose(ours, reference_logits(reference, ids), rtol=0, atol=TOLERANCE)
-        answer: list[int] = []
-        row = ours[-1]
-        for _ in range(64):
-            answer.append(int(row.argmax()))
-            row = model.llama.advance(answer[-1:], cache)
-        expected = reference_logits(reference, ids + answer)
-        assert answer == expected[tokens - 1 : -1].argmax(axis=1).tolist()
-        np.testing.assert_allclose(row, expected[-1], rtol=0, atol=TOLERANCE)
+        check_logits_and_greedy_tokens(model, reference, tokens, 64)
+
+
+@pytest.mark.parametrize("family", SMALL_MODELS)
+def test_checkpoints_of_every_family_agree_with_transformers(family: str, checkpoint: Path) -> None:
+    save_as_transformers_does(checkpoint, SMALL_MODELS[family])
+    assert len(list(checkpoint.glob("*.safetensors"))) > 1
+    model, reference = read_model(checkpoint, FloatNumerics()), load_reference(checkpoint)
+    for tokens in (1, 70):
+        check_logits_and_greedy_tokens(model, reference, tokens, 32)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from lpu_backend.config import ModelConfig
-from lpu_backend.tensors import list_expected_shapes
+from lpu_backend.graph.families import make_graph
+from lpu_backend.graph.tensors import list_expected_shapes
 
 VOCABULARY_TOKENS = 512
 CONTEXT_WINDOW_TOKENS = 640
@@ -70,9 +70,7 @@ def train_tokenizer() -> Tokenizer:
 
 def make_tensors(config: dict[str, Any], seed: int = 1) -> Tensors:
     random = np.random.default_rng(seed)
-    shapes = list_expected_shapes(
-        ModelConfig(**{k: v for k, v in config.items() if k in ModelConfig.__struct_fields__})
-    )
+    shapes = list_expected_shapes(make_graph(config))
     tensors = {name: random.normal(0, 0.15, shape).astype(np.float32) for name, shape in shapes.items()}
     return {name: t + 1 if "norm" in name else t for name, t in tensors.items()}
 

@@ -25,7 +25,7 @@ class InterpretedModel:
     ) -> None:
         self.lowering = ModelLowering(graph, tensors, chips=chips, chip=chip)
         self._graph, self._tensors, self._chip = graph, tensors, chip
-        self._rotations = RotationTable(np.array(graph.rope.frequencies, np.float32))
+        self._rotations = RotationTable(graph.rope)
         self._cache: dict[tuple[int, str], NDArray[np.int8]] = {}
         self.position = 0
 

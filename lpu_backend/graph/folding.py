@@ -45,9 +45,13 @@ class Folding:
         source = self.nodes.get(node.inputs[0])
         return source if isinstance(source, RmsNorm) and self.is_folded(source) else None
 
-    def norm_factor(self, norm: RmsNorm) -> float:
-        """What the weight of a norm that is made is multiplied by: the attention scale, if it is the query's."""
-        return self._attention_scale(norm.name)
+    def fold_norm(self, norm: RmsNorm, tensors: Tensors) -> Floats | None:
+        """The weight [width] of a norm that is made: offset and, if it is the query's, attention scale in it."""
+        factor = np.float32(self._attention_scale(norm.name))
+        if norm.weight is None:
+            return None if factor == 1.0 else np.full(norm.width, factor)
+        weight = add_offset(tensors[norm.weight], norm.offset)
+        return weight if factor == 1.0 else weight * factor
 
     def _factor(self, linear: Linear) -> float:
         for reader in self.consumers[linear.name]:
