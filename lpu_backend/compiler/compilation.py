@@ -21,13 +21,17 @@ PREFILL_TOKENS = 4
 
 @dataclass(frozen=True)
 class CompileRequest:
-    """A graph, without weights, for `chips` chips (None: the fewest). `position` is where a decode step is timed."""
+    """A graph, without weights, for `chips` chips (None: the fewest).
+
+    A decode step is timed at `position`, one of `prefill_tokens` tokens from `prefill_position` on.
+    """
 
     graph: ModelGraph
     chips: int | None = None
     context_tokens: int = DEFAULT_CONTEXT_TOKENS
     position: int = DECODE_POSITION_TOKENS
     prefill_tokens: int = PREFILL_TOKENS
+    prefill_position: int = 0
     mode: Mode = "ideal"
     chip: ChipSpec = GROQCHIP1
 

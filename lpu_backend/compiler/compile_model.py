@@ -39,7 +39,7 @@ def compile_model(request: CompileRequest, show: Show | None = None) -> Compiled
 def _collect(done: Compilation) -> CompiledProgram:
     request, partition, hand_overs = done.request, done.partition, done.hand_overs
     return CompiledProgram(
-        model=_describe_model(request.graph, request.context_tokens),
+        model=describe_model(request.graph, request.context_tokens),
         chip=request.chip.name,
         chip_digest=digest_chip(request.chip),
         chips=partition.chips,
@@ -55,7 +55,8 @@ def _collect(done: Compilation) -> CompiledProgram:
     )
 
 
-def _describe_model(graph: ModelGraph, context_tokens: int) -> CompiledModel:
+def describe_model(graph: ModelGraph, context_tokens: int) -> CompiledModel:
+    """Its shape, and a digest of its graph."""
     layers = [[(type(node).__name__, node) for node in layer] for layer in (*graph.layers, graph.head)]
     return CompiledModel(
         family=graph.family,

@@ -6,9 +6,9 @@ from lpu_backend.compiler.model_lowering import ModelLowering
 
 
 def lower_parts(request: CompileRequest, *, layer_chips: int, head_chips: int) -> tuple[Part, ...]:
-    """The programs of a decode step at the request's position, and of a prefill step from the first token on."""
+    """The programs of a decode step at the request's position, and of a prefill step."""
     layers = _lowering(request, layer_chips)
-    steps = [(request.position, 1), (0, request.prefill_tokens)]
+    steps = [(request.position, 1), (request.prefill_position, request.prefill_tokens)]
     decode, prefill = (make_step(layers, *step, request.context_tokens) for step in steps)
     parts = [
         Part(

@@ -40,8 +40,12 @@ def count_steps(
         steps[_find_key(cycles, largest, begin + largest, lanes)] += 1
     if whole < prompt_tokens:
         steps += _divide_rest(cycles, whole, prompt_tokens, lanes)
-    for position in range(prompt_tokens, prompt_tokens + completion_tokens - 1):
-        steps[_find_key(cycles, 1, position + 1, lanes)] += 1
+    position, end = prompt_tokens, prompt_tokens + completion_tokens - 1
+    while position < end:
+        key = _find_key(cycles, 1, position + 1, lanes)
+        seen = min(end, key.blocks * lanes)
+        steps[key] += seen - position
+        position = seen
     return steps
 
 
