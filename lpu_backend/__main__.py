@@ -1,4 +1,4 @@
-"""`python -m lpu_backend COMMAND`: run, trace, check, assemble, disassemble, programs, chip, network, validate."""
+"""`python -m lpu_backend COMMAND`: programs of the chip, its network, published figures, and compiled models."""
 
 import argparse
 import sys

@@ -1,6 +1,18 @@
 """What `python -m lpu_backend` does, a module a command."""
 
-from lpu_backend.commands import assemble, check, chip, compiling, disassemble, network, programs, run, trace, validate
+from lpu_backend.commands import (
+    assemble,
+    check,
+    chip,
+    compiling,
+    disassemble,
+    network,
+    programs,
+    run,
+    scale,
+    trace,
+    validate,
+)
 from lpu_backend.commands.command import Command, UsageError
 
 COMMANDS: tuple[Command, ...] = (
@@ -14,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     network.COMMAND,
     validate.COMMAND,
     compiling.COMMAND,
+    scale.COMMAND,
 )
 
 __all__ = ["COMMANDS", "Command", "UsageError"]

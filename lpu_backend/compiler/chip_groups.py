@@ -1,6 +1,7 @@
 """Where chip groups lie in a system: within a node where a node's chips suffice, else within a rack."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from lpu_backend.chip import ChipSpec
@@ -43,3 +44,12 @@ def list_rests(chips: int, chip: ChipSpec) -> Iterator[ChipGroup]:
     if rest:
         for first in range(0, count_rack_chips(chip) * chip.max_racks, home):
             yield ChipGroup(first + home - rest, rest)
+
+
+def find_least_node_part(chips: int, chip: ChipSpec) -> int:
+    """Of all nodes that groups of more than a node lie in, the fewest chips of one that are of one group."""
+    node, parts = chip.chips_per_node, []
+    for group in islice(list_groups(chips, chip), count_rack_chips(chip) // chips):
+        nodes = range(group.first_chip // node, (group.after - 1) // node + 1)
+        parts += [min(group.after, (at + 1) * node) - max(group.first_chip, at * node) for at in nodes]
+    return min(parts)

@@ -8,6 +8,7 @@ what a vector takes from memory through the unit and back.
 import math
 
 from lpu_backend.chip import ChipSpec, plan_floor
+from lpu_backend.compiler.chip_groups import find_least_node_part
 from lpu_backend.compiler.memory import SLICES_A_PLANE
 from lpu_backend.compiler.vector_program import AllGather, Map, MatMul, Operation, Tiles, VectorProgram
 
@@ -48,6 +49,8 @@ def estimate_gather(rows: int, chips: int, chip: ChipSpec) -> int:
     vectors = 4 * rows
     if nodes == 1:
         return vectors * chip.c2c_vector_interval_cycles + hop_cycles
-    # Two cables join each pair of nodes of a rack; all that a node's chips have goes over them to each other node.
-    shared = vectors * chip.chips_per_node // 2
+    # Two cables join each pair of nodes of a rack; all that a node's chips have goes over them to each other node. Of a
+    # node of which the group has a part, about that part of the cables ends in the group.
+    part = find_least_node_part(chips, chip)
+    shared = vectors * chip.chips_per_node * chip.chips_per_node // (2 * part)
     return shared * chip.c2c_vector_interval_cycles + 3 * hop_cycles

@@ -18,14 +18,14 @@ from lpu_backend.compiler.agreeing import FP32, Pass, walk
 from lpu_backend.compiler.attending import Attention, StepShape, cap_softly
 from lpu_backend.compiler.building import Data, MapBuilder, ProgramBuilder
 from lpu_backend.compiler.errors import CompileError
-from lpu_backend.compiler.experts import Routing
+from lpu_backend.compiler.expert_lowering import ExpertLowering
 from lpu_backend.compiler.head_norms import HeadNorm
 from lpu_backend.compiler.layouts import HeadLayout, Layout, lay_out_dense, lay_out_heads
 from lpu_backend.compiler.matrices import Fetch, apply_matrix, spread_channels
 from lpu_backend.compiler.scaling import Part, Planes, Roots, find_roots, make_planes
 from lpu_backend.compiler.vector_program import AllGather, Argument, PermuteLanes, Rows, Value, VectorProgram
-from lpu_backend.graph.folding import Folding, Select, select_expert, select_linear, select_router
-from lpu_backend.graph.nodes import Add, Attend, Expert, Experts, Gate, Linear, Matrix, Node, RmsNorm, Rotate, SoftCap
+from lpu_backend.graph.folding import Folding, Select, select_linear
+from lpu_backend.graph.nodes import Add, Attend, Experts, Gate, Linear, Matrix, Node, RmsNorm, Rotate, SoftCap
 from lpu_backend.isa.operands import DataType
 
 HIDDEN, HIDDEN_SHARD = "hidden", "hidden shard"
@@ -141,40 +141,13 @@ class Lowering:
     @lower_node.register
     def _experts(self, node: Experts) -> None:
         """Every expert is computed; its weight is 0 where it is not chosen."""
-        operand, tokens = self._operand(node), self._tokens
-        lanes = lay_out_dense(len(node.experts), 1, self._chip.lanes)
-        everywhere = Layout(np.repeat(lanes.channels, self._chips, axis=0))
-        scores = self._apply(f"{node.name} router", operand, everywhere, node.router, select_router)
-        routing = Routing(self.builder, node.name, len(node.experts), tokens)
-        weights = routing.weigh(scores, node.active, renormalise=node.renormalise)
-        layout = lay_out_dense(node.channels, self._chips, self._chip.lanes)
-        total = self.builder.local(node.name, FP32, layout.rows * tokens)
-        for index, expert in enumerate(node.experts):
-            result = self._apply_expert(node, index, expert, operand, layout)
-            for part in walk(tokens, layout.rows):
-                m = MapBuilder(self.builder, f"{node.name} {index} add", part.places)
-                at = part.at(1, tokens)
-                added = m.op("Mul", FP32, m.read(result, *at), m.read(weights, *part.at(1, 0, index * tokens)))
-                if index:
-                    added = m.op("Add", FP32, m.read(total, *at), added)
-                m.write(added, total, *at)
-                m.finish()
-        self.held[node.name] = Held(layout, total)
 
-    def _apply_expert(self, node: Experts, index: int, expert: Expert, operand: Operand, output: Layout) -> str:
-        inner = lay_out_dense(expert.up.outputs, self._chips, self._chip.lanes)
-        name = f"{node.name} {index}"
-        gate = self._apply(f"{name} gate", operand, inner, expert.gate, select_expert(index, "gate"))
-        up = self._apply(f"{name} up", operand, inner, expert.up, select_expert(index, "up"))
-        gated = self.builder.local(f"{name} gated", FP32, inner.rows * self._tokens)
-        m = MapBuilder(self.builder, f"{name} gated", inner.rows * self._tokens)
-        activate = find_activation(node.name, node.activation)
-        m.write(activate(m, m.read(gate), m.read(up)), gated)
-        m.finish()
-        self.held[f"{name} gated"] = Held(inner, gated)
-        planes = self._split(f"{name} gated")
-        down = planes, planes.scale, inner
-        return self._apply(f"{name} down", down, output, expert.down, select_expert(index, "down"))
+        def fetch(select: Select) -> Fetch:
+            return self._weights.matrix(node.name, select)
+
+        experts = ExpertLowering(self.builder, node, fetch, self._tokens, self._chip)
+        result, layout = experts.lower(self._operand(node))
+        self.held[node.name] = Held(layout, result)
 
     def _operand(self, node: Linear | Experts) -> Operand:
         """The planes of what a matrix reads, the scale to use, and how it lies."""

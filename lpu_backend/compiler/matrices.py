@@ -67,7 +67,7 @@ def apply_matrix(
         m = MapBuilder(program, f"scale {name}", part.places)
         summed = join_planes(m, *(m.read(value, *part.at(1, tokens)) for value in sums))
         scaled = m.op("Mul", FP32, summed, m.read(scales, *part.at(0, 1)))
-        scaled = m.op("Mul", FP32, scaled, m.read(scale, *part.at(1, 0)))
+        scaled = m.op("Mul", FP32, scaled, m.read(scale, *part.at(1, 0, planes.first)))
         if bias is not None:
             scaled = m.op("Add", FP32, scaled, m.read(bias, *part.at(0, 1)))
         m.write(scaled, result, *part.at(1, tokens))

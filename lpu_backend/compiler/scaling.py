@@ -31,14 +31,17 @@ Part = tuple[Pass, Read]
 
 
 class Planes(NamedTuple):
-    """Row (group, column)'s planes are at 2 * (group * columns + column) + plane, high first; a scale a group."""
+    """Row (group, column)'s planes are at 2 * (group * columns + column) + plane, high first; a scale a group.
+
+    `first`: groups are counted from this one on."""
 
     planes: str
     scale: str
     columns: int
+    first: int = 0
 
     def row(self, group: int, column: int, plane: int) -> int:
-        return 2 * (group * self.columns + column) + plane
+        return 2 * ((self.first + group) * self.columns + column) + plane
 
 
 def make_planes(program: ProgramBuilder, name: str, shape: tuple[int, int], parts: Sequence[Part]) -> Planes:

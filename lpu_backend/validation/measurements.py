@@ -6,7 +6,7 @@ from functools import cached_property
 from lpu_backend.chip import ChipSpec
 from lpu_backend.isa.operands import DataType
 from lpu_backend.network.summary import TopologySummary
-from lpu_backend.validation import bandwidth, collectives, links, matrix, memory, vector
+from lpu_backend.validation import bandwidth, collectives, links, matrix, memory, products, vector
 
 
 class Measurements:
@@ -82,3 +82,7 @@ class Measurements:
     @cached_property
     def shares_80_kib(self) -> Mapping[str, float]:
         return collectives.measure_shares(self.chip, 80 << 10)
+
+    @cached_property
+    def utilisation(self) -> float:
+        return products.measure_utilisation(self.chip)

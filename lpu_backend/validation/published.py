@@ -163,4 +163,5 @@ PUBLISHED: tuple[Published, ...] = (
     Published("all-reduce on a node, 80 KiB", "SHIP", "90", "%", "check", lambda m: m.shares_80_kib[_UNFITTED]),
     Published("the same, 32 KiB, fitted", "SHIP", "50", "%", "calibration", lambda m: m.shares_32_kib[_FITTED]),
     Published("the same, 80 KiB, fitted", "SHIP", "90", "%", "check", lambda m: m.shares_80_kib[_FITTED]),
+    Published("GEMM [2304x4096][4096xN], at least", "MULTI", ("80", "100"), "%", "check", lambda m: m.utilisation),
 )

@@ -28,6 +28,12 @@ E0 = Stream("E", 0)
 REGIONS: tuple[tuple[str, Literal["input", "output"], str], ...] = (("x", "input", "W"), ("y", "output", "E"))
 
 
+@pytest.fixture(autouse=True)
+def _without_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Language models take a minute to compile; test_model_rows.py is about them."""
+    monkeypatch.setattr("lpu_backend.commands.validate.list_models", lambda _path: [])
+
+
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
     return list(validate())
