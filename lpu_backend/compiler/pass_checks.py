@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from lpu_backend.chip import ChipSpec
+from lpu_backend.compiler.chip_check import check_chip
 from lpu_backend.compiler.compilation import Compilation
 from lpu_backend.compiler.emission import Placed, list_runs
 from lpu_backend.compiler.occupation import count_unit_cycles
@@ -77,7 +78,7 @@ def verify_schedule(done: Compilation) -> None:
 
 
 def _verify_random_chip(done: Compilation) -> None:
-    """The same chip and layer each time that the same model is compiled."""
+    """The same chip and layer each time that a model is compiled. Its windows are replayed by `verify_routes`."""
     chance = random.Random(len(done.request.graph.layers) * done.partition.chips)
     each = chance.choice(done.scheduled)
     member, ordinal = chance.randrange(each.shape.chips), chance.randrange(done.count_stage_layers(each.part))
@@ -85,6 +86,9 @@ def _verify_random_chip(done: Compilation) -> None:
         runs = list(list_runs(Placed(template, 0, ordinal), member, done.request.chip))
         _verify_runs(runs, template.cycles)
         _verify_addresses(runs, done.request.chip)
+    hazards = check_chip([Placed(each.decode, 0, ordinal)], done.request.chip)
+    if hazards:
+        raise VerificationError(f"{each.name}: {hazards[0]}, and {len(hazards) - 1} more hazards")
 
 
 def _verify_runs(runs: Iterable[Run], cycles: int) -> None:

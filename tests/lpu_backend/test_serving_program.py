@@ -88,6 +88,12 @@ def test_too_few_chips_are_refused_before_weights_are_read(checkpoint: Path) -> 
         read_model(checkpoint, chips=20_000)
 
 
+def test_the_times_that_ship_are_those_of_the_model_that_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lpu_backend.serving_program.compile_request_times", _refuse)
+
+    assert ServingProgram("", read_graph(DEMONSTRATION_MODEL), 1, DEMONSTRATION_MODEL, None).prepare().chips == 1
+
+
 @pytest.mark.slow
 def test_the_times_that_ship_are_what_the_compiler_gives() -> None:
     graph = read_graph(DEMONSTRATION_MODEL)
