@@ -8,6 +8,7 @@ from lpu_backend.commands import (
     disassemble,
     network,
     programs,
+    prove,
     run,
     scale,
     trace,
@@ -27,6 +28,7 @@ COMMANDS: tuple[Command, ...] = (
     validate.COMMAND,
     compiling.COMMAND,
     scale.COMMAND,
+    prove.COMMAND,
 )
 
 __all__ = ["COMMANDS", "Command", "UsageError"]
