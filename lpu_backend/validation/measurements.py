@@ -86,3 +86,7 @@ class Measurements:
     @cached_property
     def utilisation(self) -> float:
         return products.measure_utilisation(self.chip)
+
+    @cached_property
+    def distributed_us(self) -> float:
+        return products.measure_distributed_us(self.chip)

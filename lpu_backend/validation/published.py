@@ -164,4 +164,5 @@ PUBLISHED: tuple[Published, ...] = (
     Published("the same, 32 KiB, fitted", "SHIP", "50", "%", "calibration", lambda m: m.shares_32_kib[_FITTED]),
     Published("the same, 80 KiB, fitted", "SHIP", "90", "%", "check", lambda m: m.shares_80_kib[_FITTED]),
     Published("GEMM [2304x4096][4096xN], at least", "MULTI", ("80", "100"), "%", "check", lambda m: m.utilisation),
+    Published("GEMM on 8 chips, int8 time x 4", "MULTI", "330", "us", "check", lambda m: m.distributed_us),
 )

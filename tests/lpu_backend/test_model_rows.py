@@ -18,7 +18,7 @@ from lpu_backend.validation.model_rows import (
     read_published,
     time_config,
 )
-from lpu_backend.validation.products import measure_utilisation
+from lpu_backend.validation.products import measure_distributed_us, measure_utilisation
 from lpu_backend.validation.recording import MeasurementError
 from tests.lpu_backend.small_models import SMALL_MODELS
 
@@ -118,3 +118,7 @@ def test_the_table_has_each_model_its_source_and_what_is_not_claimed(
 
 def test_a_large_product_uses_the_matrix_units_as_well_as_published() -> None:
     assert 80 <= measure_utilisation(GROQCHIP1) <= 100
+
+
+def test_the_distributed_product_takes_about_as_long_as_published() -> None:
+    assert measure_distributed_us(GROQCHIP1) == pytest.approx(330, rel=0.15)
