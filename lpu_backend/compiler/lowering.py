@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatchmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,11 +19,11 @@ from lpu_backend.compiler.attending import Attention, StepShape, cap_softly, mas
 from lpu_backend.compiler.building import Data, MapBuilder, ProgramBuilder, number
 from lpu_backend.compiler.errors import CompileError
 from lpu_backend.compiler.experts import Routing
-from lpu_backend.compiler.folding import Folding, Select, add_offset, select_expert, select_linear, select_router
 from lpu_backend.compiler.layouts import HeadLayout, Layout, lay_out_dense, lay_out_heads
 from lpu_backend.compiler.matrices import Fetch, apply_matrix, spread_channels
 from lpu_backend.compiler.scaling import Part, Planes, Roots, find_roots, make_planes
 from lpu_backend.compiler.vector_program import AllGather, Argument, PermuteLanes, Rows, Value, VectorProgram
+from lpu_backend.graph.folding import Folding, Select, select_expert, select_linear, select_router
 from lpu_backend.graph.nodes import Add, Attend, Expert, Experts, Gate, Linear, Matrix, Node, RmsNorm, Rotate, SoftCap
 from lpu_backend.isa.operands import DataType
 
@@ -61,6 +61,9 @@ class WeightSource(Protocol):
 
     def vector(self, name: str) -> Callable[[int], np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
         """The weight of a norm."""
+
+    def tensor(self, name: str, find: Callable[[Node], str]) -> Callable[[int], np.ndarray[Any, np.dtype[np.float32]]]:
+        """The tensor whose name `find` finds in the node."""
 
 
 class Lowering:
@@ -299,12 +302,10 @@ class Lowering:
     def _spread_weight(self, node: RmsNorm, layout: Layout) -> str | None:
         if node.weight is None:
             return None
-        fetch, factor = self._weights.vector(node.name), np.float32(self._folding.norm_factor(node))
+        fetch = self._weights.vector(node.name)
 
         def data(layer: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-            weight = add_offset(fetch(layer), node.offset)
-            if factor != 1.0:
-                weight = weight * factor
+            weight = fetch(layer)
             repeated = np.tile(weight, int(layout.channels.max()) // len(weight) + 1)
             return spread_channels(repeated, layout)
 

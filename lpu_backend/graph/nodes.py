@@ -7,6 +7,8 @@ decided later, by the compiler's quantise pass and, the same, by the serving run
 from dataclasses import dataclass
 from typing import Literal
 
+from lpu_backend.graph.function_nodes import FunctionNode
+
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
 
 
@@ -14,7 +16,8 @@ Activation = Literal["silu", "gelu", "gelu_tanh", "relu"]
 class Matrix:
     """A weight [outputs, inputs] and perhaps a bias [outputs], by their tensors' names.
 
-    `rows` is the part of the tensor's first axis that is meant, for tensors that hold several matrices.
+    `rows` is the part of the tensor's first axis that is meant, for tensors that hold several matrices; with `groups`
+    the axis is that many equal parts, and `rows` is meant of each.
     """
 
     weight: str
@@ -22,11 +25,15 @@ class Matrix:
     outputs: int
     bias: str | None = None
     rows: tuple[int, int] | None = None
+    groups: int = 1
 
 
 @dataclass(frozen=True)
 class Embed:
-    """The token's row of `table` [vocabulary, channels], times `factor`. A graph begins with it."""
+    """The token's row of `table` [vocabulary, channels], times `factor`. A graph begins with it.
+
+    Without `inputs` the ids are the step's tokens, else those of the graph's input of that name.
+    """
 
     name: str
     table: str
@@ -159,7 +166,7 @@ class Experts:
         return self.experts[0].down.outputs
 
 
-Node = Embed | RmsNorm | Linear | Rotate | Attend | Gate | Add | SoftCap | Experts
+Node = Embed | RmsNorm | Linear | Rotate | Attend | Gate | Add | SoftCap | Experts | FunctionNode
 
 
 @dataclass(frozen=True)

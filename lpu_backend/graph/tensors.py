@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from lpu_backend.graph.function_nodes import LayerNorm
 from lpu_backend.graph.nodes import Experts, Linear, Matrix, ModelGraph, Node, RmsNorm
 
 Shapes = dict[str, tuple[int, ...]]
@@ -20,8 +21,11 @@ def list_expected_shapes(graph: ModelGraph) -> Shapes:
     for node in list_nodes(graph):
         if isinstance(node, RmsNorm) and node.weight is not None:
             shapes[node.weight] = (node.width,)
+        if isinstance(node, LayerNorm):
+            shapes.update({name: (node.channels,) for name in (node.weight, node.bias) if name is not None})
         for matrix in list_matrices(node):
-            rows = max(matrix.rows[1] if matrix.rows else matrix.outputs, *shapes.get(matrix.weight, (0,))[:1])
+            used = matrix.rows[1] * matrix.groups if matrix.rows else matrix.outputs
+            rows = max(used, *shapes.get(matrix.weight, (0,))[:1])
             shapes[matrix.weight] = (rows, matrix.inputs)
             if matrix.bias is not None:
                 shapes[matrix.bias] = (rows,)
@@ -32,6 +36,7 @@ def make_random_tensors(graph: ModelGraph, seed: int) -> Tensors:
     """Normally distributed float32 weights of every tensor of the graph; norms around what leaves a value as it is."""
     random = np.random.default_rng(seed)
     centres = {node.weight: 1.0 - node.offset for node in list_nodes(graph) if isinstance(node, RmsNorm)}
+    centres.update({node.weight: 1.0 for node in list_nodes(graph) if isinstance(node, LayerNorm)})
     tensors: Tensors = {}
     for name, shape in list_expected_shapes(graph).items():
         drawn = random.standard_normal(shape, dtype=np.float32)

@@ -45,9 +45,13 @@ class Folding:
         source = self.nodes.get(node.inputs[0])
         return source if isinstance(source, RmsNorm) and self.is_folded(source) else None
 
-    def norm_factor(self, norm: RmsNorm) -> float:
-        """What the weight of a norm that is made is multiplied by: the attention scale, if it is the query's."""
-        return self._attention_scale(norm.name)
+    def fold_norm(self, norm: RmsNorm, tensors: Tensors) -> Floats | None:
+        """The weight [width] of a norm that is made, with its offset and, of the query's, the attention scale."""
+        factor = np.float32(self._attention_scale(norm.name))
+        if norm.weight is None:
+            return None if factor == 1.0 else np.full(norm.width, factor)
+        weight = add_offset(tensors[norm.weight], norm.offset)
+        return weight if factor == 1.0 else weight * factor
 
     def _factor(self, linear: Linear) -> float:
         for reader in self.consumers[linear.name]:
@@ -93,15 +97,22 @@ def select_expert(index: int, name: Literal["gate", "up", "down"]) -> Select:
 
 def fold_matrix(matrix: Matrix, fold: Fold, tensors: Tensors) -> tuple[Floats, Floats | None]:
     """The matrix [outputs, inputs] and bias [outputs] with the fold's constants in them, fp32."""
-    weight, bias = tensors[matrix.weight], None if matrix.bias is None else tensors[matrix.bias]
-    if matrix.rows is not None:
-        weight = weight[slice(*matrix.rows)]
+    weight = _take_rows(matrix, tensors[matrix.weight])
+    bias = None if matrix.bias is None else _take_rows(matrix, tensors[matrix.bias])
     if fold.factor != 1.0:
         weight = weight * np.float32(fold.factor)
         bias = None if bias is None else bias * np.float32(fold.factor)
     if fold.norm is not None and fold.norm.weight is not None:
         weight = weight * add_offset(tensors[fold.norm.weight], fold.norm.offset)
     return weight, bias
+
+
+def _take_rows(matrix: Matrix, tensor: Floats) -> Floats:
+    """The rows of a weight or bias that the matrix means."""
+    if matrix.rows is None:
+        return tensor
+    by_group = tensor.reshape(matrix.groups, -1, *tensor.shape[1:])[:, slice(*matrix.rows)]
+    return by_group.reshape(-1, *tensor.shape[1:])
 
 
 def add_offset(weight: Floats, offset: float) -> Floats:
