@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lpu_backend.arithmetic.functions import exp, rsqrt
 from lpu_backend.arithmetic.planes import Planes, PlaneWeights, split_planes, sum_squares
+from lpu_backend.arithmetic.whole_sums import find_moments, sum_counts
 from lpu_backend.exceptions import LpuBackendError
 from lpu_backend.graph.folding import Folding, Tensors, fold_matrix
 from lpu_backend.graph.function_graph import FunctionGraph, Input
@@ -157,8 +158,7 @@ class _Run:
         scores = self._read(node)
         coarse = np.rint(scores.max(axis=1, keepdims=True) * np.float32(0.25)).clip(-128.0, 127.0)
         shares = exp(scores - coarse.astype(np.float32) * np.float32(4.0))
-        counts = np.rint(shares * SHARE_STEPS).astype(np.int64).sum(axis=1, keepdims=True)
-        root = rsqrt(counts.astype(np.float32))
+        root = rsqrt(sum_counts(np.rint(shares * SHARE_STEPS).astype(np.int32)))
         result: Floats = shares * (root * root * SHARE_STEPS)
         return result
 
@@ -189,16 +189,6 @@ def find_root(planes: Planes, epsilon: float) -> Floats:
     """RSqrt of the mean square + epsilon, [tokens, 1]."""
     squares = sum_squares(planes) * planes.scale * planes.scale
     return rsqrt(squares * np.float32(1.0 / planes.planes.shape[-1]) + np.float32(epsilon))
-
-
-def find_moments(planes: Planes, epsilon: float) -> tuple[Floats, Floats]:
-    """Mean, and one over the deviation, both [tokens, 1]: docs/numerics.md, "LayerNorm"."""
-    share = np.float32(1.0 / planes.planes.shape[-1])
-    high, low = (planes.planes[..., plane, :].sum(axis=-1, keepdims=True, dtype=np.float64) for plane in (0, 1))
-    steps = (high.astype(np.float32) + low.astype(np.float32)) * share
-    variance = np.maximum(sum_squares(planes) * share - steps * steps, np.float32(0.0))
-    root = rsqrt(variance * planes.scale * planes.scale + np.float32(epsilon))
-    return steps * planes.scale, root
 
 
 def _check(each: Input, inputs: Mapping[str, NDArray[np.float32] | NDArray[np.int64]], tokens: int) -> Floats:

@@ -6,13 +6,12 @@ from numpy.typing import NDArray
 from lpu_backend.arithmetic.functions import exp, rsqrt
 from lpu_backend.arithmetic.grids import CACHE, find_magnitudes
 from lpu_backend.arithmetic.planes import multiply_rows, split_planes
+from lpu_backend.arithmetic.whole_sums import sum_by_digits, sum_counts
 from lpu_backend.graph.function_nodes import SelfAttend
 
 Floats = NDArray[np.float32]
 
 SHARE_STEPS = np.float32(2.0**18)
-_DIGIT_BITS = 7
-_DIGITS = 3
 
 
 def make_mask(node: SelfAttend, tokens: int, given: Floats | None) -> Floats:
@@ -37,8 +36,8 @@ def attend_within(node: SelfAttend, query: Floats, key: Floats, value: Floats, m
     coarse = np.rint(scores.max(axis=-1, keepdims=True) * np.float32(0.25)).clip(-128.0, 127.0).astype(np.float32)
     shares = exp(scores - coarse * np.float32(4.0))
     counts = np.rint(shares * SHARE_STEPS).astype(np.int32)
-    root = rsqrt(counts.sum(axis=-1, keepdims=True, dtype=np.int64).astype(np.float32))
-    mixed = _sum_digits(counts, values[:, None]) * (root * root) * value_scales[:, None]
+    root = rsqrt(sum_counts(counts))
+    mixed = sum_by_digits(counts, values[:, None]) * (root * root) * value_scales[:, None]
     result: Floats = mixed.reshape(node.query_heads, tokens, -1).swapaxes(0, 1).reshape(tokens, -1)
     return result
 
@@ -53,14 +52,3 @@ def _round(heads: Floats) -> tuple[Floats, Floats]:
     magnitudes = find_magnitudes(np.ascontiguousarray(heads.swapaxes(1, 2))).swapaxes(1, 2)
     scale, steps_per_unit = CACHE.choose(np.ascontiguousarray(magnitudes))
     return np.rint(heads * steps_per_unit), scale
-
-
-def _sum_digits(counts: NDArray[np.int32], values: Floats) -> Floats:
-    """Values by counts, summed over tokens: a whole sum for each digit of the counts, joined in fp32."""
-    total: Floats | None = None
-    for place in reversed(range(_DIGITS)):
-        digit = (counts >> (_DIGIT_BITS * place)) & ((1 << _DIGIT_BITS) - 1)
-        sums = np.matmul(digit.astype(np.float32), values)  # below 2^24 for up to 1,040 tokens: exact
-        total = sums if total is None else total * np.float32(128.0) + sums
-    assert total is not None  # noqa: S101  there are three digits
-    return total
