@@ -19,3 +19,7 @@ class PromptError(LpuBackendError, ValueError):
 
 class SamplingParamsError(LpuBackendError, ValueError):
     """Sampling parameters outside their range."""
+
+
+class CompileError(LpuBackendError):
+    """A model, or a program, that these chips cannot run: the message names what and why."""

@@ -85,9 +85,14 @@ def make_code_value(program: ProgramBuilder, name: str, groups: int, columns: in
 
 def agree(program: ProgramBuilder, codes: str, groups: int, columns: int, tiles: int) -> str:
     """The largest code of each group, in all lanes of each run of `tiles` tiles: a row a group. The value's name."""
+    return agree_lanes(program, fold_columns(program, codes, groups, columns), groups, tiles)
+
+
+def fold_columns(program: ProgramBuilder, codes: str, groups: int, columns: int) -> str:
+    """The largest code of each group and lane, a row a group. The value's name."""
     while columns > 1:
         codes, columns = _fold_columns(program, codes, groups, columns)
-    return _agree_lanes(program, codes, groups, tiles)
+    return codes
 
 
 def _fold_columns(program: ProgramBuilder, codes: str, groups: int, columns: int) -> tuple[str, int]:
@@ -130,17 +135,18 @@ def _fold_places(
     m.finish()
 
 
-def _agree_lanes(program: ProgramBuilder, codes: str, groups: int, tiles: int) -> str:
-    by_tile = _take_lane_max(program, codes, groups, None)
+def agree_lanes(program: ProgramBuilder, codes: str, groups: int, tiles: int) -> str:
+    """The largest code of each row in all lanes of each run of `tiles` tiles. The value's name."""
+    by_tile = take_lane_max(program, codes, groups, None)
     if tiles == 1:
         return by_tile
     per_tile = program.lanes_per_tile
-    first = _take_lane_max(program, by_tile, groups, _map_tiles(program, tiles, 0))
+    first = take_lane_max(program, by_tile, groups, map_tiles(program, tiles, 0))
     if tiles <= per_tile:
         return first
     if tiles > 2 * per_tile:
         raise AssertionError("more tiles than two maps reach")
-    second = _take_lane_max(program, by_tile, groups, _map_tiles(program, tiles, tiles - per_tile))
+    second = take_lane_max(program, by_tile, groups, map_tiles(program, tiles, tiles - per_tile))
     agreed = program.local(f"{codes} agreed", UINT8, groups)
     m = MapBuilder(program, f"join {codes}", groups)
     m.write(m.op("Max", UINT8, m.read(first), m.read(second)), agreed)
@@ -148,14 +154,15 @@ def _agree_lanes(program: ProgramBuilder, codes: str, groups: int, tiles: int) -
     return agreed
 
 
-def _take_lane_max(program: ProgramBuilder, source: str, rows: int, lane_map: str | None) -> str:
+def take_lane_max(program: ProgramBuilder, source: str, rows: int, lane_map: str | None) -> str:
+    """The largest of each tile's lanes, after a Permute by the map if there is one. The value's name."""
     result = program.local(f"{source} lanes", UINT8, rows)
     mapped = None if lane_map is None else Rows(lane_map, 0, 0)
     program.add(LaneMax(program.unique(f"lanes of {source}"), rows, Rows(source), Rows(result), mapped))
     return result
 
 
-def _map_tiles(program: ProgramBuilder, tiles: int, offset: int) -> str:
+def map_tiles(program: ProgramBuilder, tiles: int, offset: int) -> str:
     """Lane l of a tile comes from lane l of the tile l + offset further in its run of tiles, modulo the run."""
     per_tile, lanes = program.lanes_per_tile, program.lanes
 

@@ -1,7 +1,5 @@
 """What cannot be compiled."""
 
-from lpu_backend.exceptions import LpuBackendError
+from lpu_backend.exceptions import CompileError
 
-
-class CompileError(LpuBackendError):
-    """A model, or a program, that these chips cannot run: the message names what and why."""
+__all__ = ["CompileError"]

@@ -8,7 +8,7 @@ in the order (row, token).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import singledispatchmethod
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -62,6 +62,9 @@ class WeightSource(Protocol):
 
     def vector(self, name: str) -> Callable[[int], np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
         """The weight of a norm, or the sinks of attention."""
+
+    def tensor(self, name: str, find: Callable[[Node], str]) -> Callable[[int], np.ndarray[Any, np.dtype[np.float32]]]:
+        """The tensor whose name `find` finds in the node."""
 
 
 class Lowering:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from lpu_backend.arithmetic.planes import quantise_rows
 from lpu_backend.chip import GROQCHIP1, ChipSpec
 from lpu_backend.compiler.attending import StepShape
+from lpu_backend.compiler.graph_lowering import GraphLowering
 from lpu_backend.compiler.layouts import HeadLayout, Layout, lay_out_dense, lay_out_heads
-from lpu_backend.compiler.lowering import Lowered, Lowering
+from lpu_backend.compiler.lowering import Lowered
 from lpu_backend.compiler.matrices import Fetch, QuantisedMatrix
 from lpu_backend.graph.folding import Folding, Select, Tensors, fold_matrix
 from lpu_backend.graph.nodes import Attend, ModelGraph, Node, RmsNorm
@@ -75,13 +76,13 @@ class ModelLowering:
 
     def _lower(self, name: str, layers: Sequence[Sequence[Node]], shape: StepShape) -> Lowered:
         nodes = layers[0]
-        lowering = Lowering(name, nodes, _Weights(layers, self._tensors), shape, self.chips, self.chip)
+        lowering = GraphLowering(name, nodes, Weights(layers, self._tensors), shape, self.chips, self.chip)
         lowering.hold_hidden(nodes[0].inputs[0], self.graph.hidden)
         lowering.lower()
         return lowering.finish(nodes[-1].name)
 
 
-class _Weights:
+class Weights:
     """The constants of several layers of a kind."""
 
     def __init__(self, layers: Sequence[Sequence[Node]], tensors: Tensors) -> None:
@@ -110,6 +111,9 @@ class _Weights:
             return weight
 
         return fetch
+
+    def tensor(self, name: str, find: Callable[[Node], str]) -> Callable[[int], NDArray[np.float32]]:
+        return lambda layer: self._tensors[find(self._layers[layer][self._places[name]])]
 
 
 def _rename(node: Node, layer: int, source: str) -> Node:

@@ -59,13 +59,18 @@ def make_planes(program: ProgramBuilder, name: str, shape: tuple[int, int], part
     for part, read in parts:
         m = MapBuilder(program, f"split {name}", part.places)
         counted = m.op("Mul", FP32, read(m, part), m.read(steps, *part.at(1, 0)))
-        high = m.op("Sub", FP32, m.op("Add", FP32, counted, _ROUND), _ROUND)
-        low = m.op("Sub", FP32, counted, high)
-        high_code = m.convert(FP32, INT8, m.op("Mul", FP32, high, number(1 / 128)))
-        m.write(high_code, planes, *part.at(2 * columns, 2))
-        m.write(m.convert(FP32, INT8, low), planes, *part.at(2 * columns, 2, 1))
+        split_value(m, counted, planes, part.at(2 * columns, 2))
         m.finish()
     return Planes(planes, scale, columns)
+
+
+def split_value(m: MapBuilder, counted: Argument, planes: str, rows: tuple[int, int]) -> None:
+    """A number in steps as two planes, the high one to `rows`, the low one to those that follow each: six steps."""
+    high = m.op("Sub", FP32, m.op("Add", FP32, counted, _ROUND), _ROUND)
+    low = m.op("Sub", FP32, counted, high)
+    high_code = m.convert(FP32, INT8, m.op("Mul", FP32, high, number(1 / 128)))
+    m.write(high_code, planes, *rows)
+    m.write(m.convert(FP32, INT8, low), planes, rows[0] + 1, rows[1])
 
 
 def _make_scale(program: ProgramBuilder, name: str, codes: str, groups: int) -> tuple[str, str]:
@@ -89,6 +94,22 @@ def find_roots(
     program: ProgramBuilder, name: str, planes: Planes, groups: int, used: Sequence[int], width: int, epsilon: float
 ) -> Roots:
     """RSqrt of each group's mean square + epsilon, over the columns in `used`, from the whole numbers of its planes."""
+    sums = sum_squares(program, name, planes, groups, used)
+    root, scaled = (program.local(f"{name} {what}", FP32, groups) for what in ("root", "scaled root"))
+    m = MapBuilder(program, f"root of {name}", groups)
+    total = join_squares(m, sums)
+    scale = m.read(planes.scale)
+    total = m.op("Mul", FP32, m.op("Mul", FP32, total, scale), scale)
+    mean = m.op("Mul", FP32, total, number(1.0 / width))
+    found = m.op("RSqrt", FP32, m.op("Add", FP32, mean, number(epsilon)))
+    m.write(found, root)
+    m.write(m.op("Mul", FP32, scale, found), scaled)
+    m.finish()
+    return Roots(root, scaled)
+
+
+def sum_squares(program: ProgramBuilder, name: str, planes: Planes, groups: int, used: Sequence[int]) -> list[str]:
+    """Sums of the squares of the planes' whole numbers, in four digits: their upper and their lower 14 bits."""
     squares = program.local(f"{name} squares", INT8, 4 * groups * planes.columns, spread=4)
     for part in walk(groups, planes.columns):
         m = MapBuilder(program, f"square {name}", part.places)
@@ -100,21 +121,14 @@ def find_roots(
             m.write(digit, squares, *part.at(4 * planes.columns, 4, place))
         m.finish()
     first = [[4 * (group * planes.columns + column) for column in used] for group in range(groups)]
-    sums = sum_lanes(program, name, squares, 4, first)
+    return sum_lanes(program, name, squares, 4, first)
 
-    root, scaled = (program.local(f"{name} {what}", FP32, groups) for what in ("root", "scaled root"))
-    m = MapBuilder(program, f"root of {name}", groups)
-    large, small = (_join_digits(m, [m.read(sums[place]) for place in places]) for places in ((0, 1), (2, 3)))
+
+def join_squares(m: MapBuilder, sums: Sequence[str]) -> Of:
+    """The sum of the squares in fp32, from its digits: eight steps."""
+    large, small = (join_digits(m, [m.read(sums[place]) for place in places]) for places in ((0, 1), (2, 3)))
     total = m.op("Mul", FP32, m.convert(INT32, FP32, large), number(16384))
-    total = m.op("Add", FP32, total, m.convert(INT32, FP32, small))
-    scale = m.read(planes.scale)
-    total = m.op("Mul", FP32, m.op("Mul", FP32, total, scale), scale)
-    mean = m.op("Mul", FP32, total, number(1.0 / width))
-    found = m.op("RSqrt", FP32, m.op("Add", FP32, mean, number(epsilon)))
-    m.write(found, root)
-    m.write(m.op("Mul", FP32, scale, found), scaled)
-    m.finish()
-    return Roots(root, scaled)
+    return m.op("Add", FP32, total, m.convert(INT32, FP32, small))
 
 
 def _list_digits(m: MapBuilder, whole: Of, digits: int) -> list[Of]:
@@ -124,7 +138,8 @@ def _list_digits(m: MapBuilder, whole: Of, digits: int) -> list[Of]:
     return [m.convert(INT32, INT8, digit) for digit in kept]
 
 
-def _join_digits(m: MapBuilder, digits: Sequence[In]) -> Argument:
+def join_digits(m: MapBuilder, digits: Sequence[In]) -> Argument:
+    """The whole number of digits of 7 bits, the highest first: two steps a digit after the first."""
     joined: Argument = digits[0]
     for digit in digits[1:]:
         joined = m.op("Add", INT32, m.op("Shl", INT32, joined, integer(7)), digit)
@@ -165,7 +180,7 @@ def count_sum(
     sums = sum_lanes(program, name, counts, 3, first)
     divisor = program.local(f"{name} divisor", FP32, groups)
     m = MapBuilder(program, f"divisor of {name}", groups)
-    whole = _join_digits(m, [m.read(value) for value in sums])
+    whole = join_digits(m, [m.read(value) for value in sums])
     if others is not None:
         whole = m.op("Add", INT32, whole, m.read(others))
     total = m.convert(INT32, FP32, whole)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lpu_backend.exceptions import CheckpointError
+from lpu_backend.graph.falcon import make_falcon
 from lpu_backend.graph.gemma2 import make_gemma2
 from lpu_backend.graph.gpt_oss import make_gpt_oss
 from lpu_backend.graph.llama import make_llama
@@ -15,6 +16,7 @@ from lpu_backend.graph.qwen3 import make_qwen3
 from lpu_backend.graph.qwen3_moe import make_qwen3_moe
 
 FAMILIES: dict[str, Callable[[Mapping[str, Any]], ModelGraph]] = {
+    "falcon": make_falcon,
     "gemma2": make_gemma2,
     "gpt_oss": make_gpt_oss,
     "llama": make_llama,

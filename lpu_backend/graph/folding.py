@@ -113,10 +113,15 @@ def _take_matrix(matrix: Matrix, tensors: Tensors) -> tuple[Floats, Floats | Non
     if (stacked := matrix.stacked) is not None:
         outputs = slice(stacked.first, None, stacked.step)
         return weight[stacked.index, :, outputs].T, None if bias is None else bias[stacked.index, outputs]
+    return _take_rows(matrix, weight), None if bias is None else _take_rows(matrix, bias)
+
+
+def _take_rows(matrix: Matrix, tensor: Floats) -> Floats:
+    """The rows of a weight or bias that the matrix means."""
     if matrix.rows is None:
-        return weight, bias
-    rows = slice(*matrix.rows)
-    return weight[rows], None if bias is None else bias[rows]
+        return tensor
+    by_group = tensor.reshape(matrix.groups, -1, *tensor.shape[1:])[:, slice(*matrix.rows)]
+    return by_group.reshape(-1, *tensor.shape[1:])
 
 
 def add_offset(weight: Floats, offset: float) -> Floats:

@@ -7,6 +7,8 @@ decided later, by the compiler's quantise pass and, the same, by the serving run
 from dataclasses import dataclass
 from typing import Literal
 
+from lpu_backend.graph.function_nodes import FunctionNode
+
 Activation = Literal["silu", "gelu", "gelu_tanh", "relu", "clamped_swiglu"]
 """clamped_swiglu: gate up to 7, up within 7 either side; gate * sigmoid(1.702 gate) * (up + 1)."""
 
@@ -26,7 +28,8 @@ class Stacked:
 class Matrix:
     """A weight [outputs, inputs] and perhaps a bias [outputs], by their tensors' names.
 
-    `rows` is the part of the tensor's first axis that is meant, for tensors that hold several matrices.
+    `rows` is the part of the tensor's first axis that is meant, for tensors that hold several matrices; with `groups`
+    the axis is that many equal parts, and `rows` is meant of each.
     """
 
     weight: str
@@ -35,11 +38,15 @@ class Matrix:
     bias: str | None = None
     rows: tuple[int, int] | None = None
     stacked: Stacked | None = None
+    groups: int = 1
 
 
 @dataclass(frozen=True)
 class Embed:
-    """The token's row of `table` [vocabulary, channels], times `factor`. A graph begins with it."""
+    """The token's row of `table` [vocabulary, channels], times `factor`. A graph begins with it.
+
+    Without `inputs` the ids are the step's tokens, else those of the graph's input of that name.
+    """
 
     name: str
     table: str
@@ -174,7 +181,7 @@ class Experts:
         return self.experts[0].down.outputs
 
 
-Node = Embed | RmsNorm | Linear | Rotate | Attend | Gate | Add | SoftCap | Experts
+Node = Embed | RmsNorm | Linear | Rotate | Attend | Gate | Add | SoftCap | Experts | FunctionNode
 
 
 @dataclass(frozen=True)

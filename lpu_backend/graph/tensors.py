@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from lpu_backend.graph.function_nodes import LayerNorm
 from lpu_backend.graph.nodes import Attend, Experts, Linear, Matrix, ModelGraph, Node, RmsNorm
 
 Shapes = dict[str, tuple[int, ...]]
@@ -22,6 +23,8 @@ def list_expected_shapes(graph: ModelGraph) -> Shapes:
             shapes[node.weight] = (node.width,)
         if isinstance(node, Attend) and node.sinks is not None:
             shapes[node.sinks] = (node.query_heads,)
+        if isinstance(node, LayerNorm):
+            shapes.update({name: (node.channels,) for name in (node.weight, node.bias) if name is not None})
         for matrix in list_matrices(node):
             shapes |= _list_shapes(matrix, shapes)
     return shapes
@@ -33,7 +36,8 @@ def _list_shapes(matrix: Matrix, known: Shapes) -> Shapes:
         outputs = stacked.step * matrix.outputs
         weight, bias = (stacked.count, matrix.inputs, outputs), (stacked.count, outputs)
         return {matrix.weight: weight} | ({} if matrix.bias is None else {matrix.bias: bias})
-    rows = max(matrix.rows[1] if matrix.rows else matrix.outputs, *known.get(matrix.weight, (0,))[:1])
+    used = matrix.rows[1] * matrix.groups if matrix.rows else matrix.outputs
+    rows = max(used, *known.get(matrix.weight, (0,))[:1])
     return {matrix.weight: (rows, matrix.inputs)} | ({} if matrix.bias is None else {matrix.bias: (rows,)})
 
 
@@ -41,6 +45,7 @@ def make_random_tensors(graph: ModelGraph, seed: int) -> Tensors:
     """Normally distributed float32 weights of every tensor of the graph; norms around what leaves a value as it is."""
     random = np.random.default_rng(seed)
     centres = {node.weight: 1.0 - node.offset for node in list_nodes(graph) if isinstance(node, RmsNorm)}
+    centres.update({node.weight: 1.0 for node in list_nodes(graph) if isinstance(node, LayerNorm)})
     tensors: Tensors = {}
     for name, shape in list_expected_shapes(graph).items():
         drawn = random.standard_normal(shape, dtype=np.float32)

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from lpu_backend.arithmetic.functions import rsqrt_in_range, tanh_in_range
 from lpu_backend.arithmetic.planes import Planes, PlaneWeights, split_planes, sum_squares
+from lpu_backend.arithmetic.whole_sums import find_moments
+from lpu_backend.graph.function_nodes import Function
 from lpu_backend.graph.nodes import Activation, Attend
 from lpu_backend.runtime.chip_attention import attend, cap_softly
 from lpu_backend.runtime.chip_softmax import choose_steps, weigh_experts
+from lpu_backend.runtime.element_functions import apply_function
 from lpu_backend.runtime.kv_cache import KvCache
 from lpu_backend.runtime.numerics import Floats, Linear, Sight
 
@@ -63,6 +66,18 @@ class ChipNumerics:
         if weight is not None:
             normed *= weight
         return normed
+
+    def apply_layer_norm(self, rows: Floats, epsilon: float, weight: Floats | None, bias: Floats | None) -> Floats:
+        mean, root = find_moments(split_planes(rows), epsilon)
+        normed: Floats = (rows - mean) * root
+        if weight is not None:
+            normed *= weight
+        if bias is not None:
+            normed += bias
+        return normed
+
+    def activate(self, function: Function, rows: Floats) -> Floats:
+        return apply_function(function, rows)
 
     def take_rows(self, rows: Planes, tokens: NDArray[np.intp]) -> Planes:
         return Planes(rows.planes[tokens], rows.scale[tokens])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lpu_backend.graph.function_nodes import Function
 from lpu_backend.graph.nodes import Activation, Attend
 from lpu_backend.runtime.kv_cache import KvCache
 from lpu_backend.runtime.numerics import Floats, Linear, Sight
@@ -45,6 +46,19 @@ class FloatNumerics:
         if weight is not None:
             normalised *= weight
         return normalised
+
+    def apply_layer_norm(self, rows: Floats, epsilon: float, weight: Floats | None, bias: Floats | None) -> Floats:
+        centred = rows - rows.mean(axis=-1, keepdims=True)
+        normalised = self.apply_norm(centred, np.float32(epsilon), weight)
+        return normalised if bias is None else normalised + bias
+
+    def activate(self, function: Function, rows: Floats) -> Floats:
+        """Of the families' functions only GELU is outside a gate. ValueError for others."""
+        if function != "gelu":
+            raise ValueError(f"the function {function} is not computed")
+        erf = np.vectorize(math.erf, otypes=[np.float32])(rows * np.float32(math.sqrt(0.5)))
+        gelu: Floats = (erf + np.float32(1.0)) * rows * np.float32(0.5)
+        return gelu
 
     def take_rows(self, rows: Floats, tokens: NDArray[np.intp]) -> Floats:
         return rows[tokens]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lpu_backend.graph.function_nodes import Function
 from lpu_backend.graph.nodes import Activation, Attend
 from lpu_backend.runtime.kv_cache import KvCache
 
@@ -48,6 +49,12 @@ class Numerics(Protocol):
 
     def apply_norm(self, rows: Floats, epsilon: np.float32, weight: Floats | None) -> Floats:
         """RMSNorm over the last axis."""
+
+    def apply_layer_norm(self, rows: Floats, epsilon: float, weight: Floats | None, bias: Floats | None) -> Floats:
+        """LayerNorm over the last axis of [tokens, channels]."""
+
+    def activate(self, function: Function, rows: Floats) -> Floats:
+        """`function` of each element."""
 
     def take_rows(self, rows: Operand, tokens: NDArray[np.intp]) -> Operand:
         """Some rows of an operand."""

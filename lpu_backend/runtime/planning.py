@@ -6,6 +6,7 @@ from functools import singledispatchmethod
 import numpy as np
 
 from lpu_backend.graph.folding import Folding, Select, Tensors, fold_matrix, select_expert, select_linear, select_router
+from lpu_backend.graph.function_nodes import Activate, LayerNorm
 from lpu_backend.graph.nodes import Add, Attend, Experts, Gate, Linear, Node, RmsNorm, Rotate, SoftCap
 from lpu_backend.runtime.numerics import Floats, Numerics
 from lpu_backend.runtime.numerics import Linear as Product
@@ -13,7 +14,9 @@ from lpu_backend.runtime.steps import (
     AddRows,
     ApplyAttention,
     ApplyExperts,
+    ApplyFunction,
     ApplyGate,
+    ApplyLayerNorm,
     ApplyLinear,
     ApplyNorm,
     CapRows,
@@ -65,6 +68,15 @@ class _Plan:
             return
         weight = self._folding.fold_norm(node, self._tensors)
         self.steps.append(ApplyNorm(self._numerics, node.inputs[0], node.name, epsilon, weight))
+
+    @_add.register
+    def _layer_norm(self, node: LayerNorm) -> None:
+        weight, bias = (None if name is None else self._tensors[name] for name in (node.weight, node.bias))
+        self.steps.append(ApplyLayerNorm(self._numerics, node.inputs[0], node.name, node.epsilon, weight, bias))
+
+    @_add.register
+    def _activate(self, node: Activate) -> None:
+        self.steps.append(ApplyFunction(self._numerics, node.function, node.inputs[0], node.name))
 
     @_add.register
     def _linear(self, node: Linear) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lpu_backend.graph.function_nodes import Function
 from lpu_backend.graph.nodes import Activation, Attend
 from lpu_backend.runtime.kv_cache import KvCache
 from lpu_backend.runtime.numerics import Floats, Linear, Numerics, Sight
@@ -65,6 +66,35 @@ class ApplyNorm:
 
     def __call__(self, values: Values, run: Run) -> None:
         values[self.result] = self.numerics.apply_norm(values[self.source], self.epsilon, self.weight)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyLayerNorm:
+    """Rows to rows without their mean, of deviation 1, times a weight plus a bias."""
+
+    numerics: Numerics
+    source: str
+    result: str
+    epsilon: float
+    weight: Floats | None
+    bias: Floats | None
+
+    def __call__(self, values: Values, run: Run) -> None:
+        rows = values[self.source]
+        values[self.result] = self.numerics.apply_layer_norm(rows, self.epsilon, self.weight, self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyFunction:
+    """A function of each element."""
+
+    numerics: Numerics
+    function: Function
+    source: str
+    result: str
+
+    def __call__(self, values: Values, run: Run) -> None:
+        values[self.result] = self.numerics.activate(self.function, values[self.source])
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,16 @@ _LLAMA3_ROPE = {
 
 SMALL_MODELS: dict[str, dict[str, Any]] = {
     "llama": {**_COMMON, "model_type": "llama", "rope_scaling": _LLAMA3_ROPE},
+    "falcon": {
+        **_COMMON,
+        "model_type": "falcon",
+        "num_kv_heads": 2,
+        "ffn_hidden_size": 96,
+        "new_decoder_architecture": True,
+        "parallel_attn": True,
+        "bias": False,
+        "alibi": False,
+    },
     "mistral": {**_COMMON, "model_type": "mistral", "sliding_window": 24, "head_dim": 32},
     "qwen2": {
         **_COMMON,

@@ -97,6 +97,16 @@ QWEN3_235B = {
     "moe_intermediate_size": 1536,
     "norm_topk_prob": True,
 }
+FALCON_180B = {
+    "model_type": "falcon",
+    "vocab_size": 65_024,
+    "hidden_size": 14_848,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 232,
+    "num_kv_heads": 8,
+    "new_decoder_architecture": True,
+    "tie_word_embeddings": False,
+}
 
 
 def find(graph: ModelGraph, name: str) -> Any:
@@ -115,6 +125,7 @@ def find(graph: ModelGraph, name: str) -> Any:
         (QWEN3_8B, 8_190_735_360),
         (GEMMA_2_9B, 9_241_705_984),
         (QWEN3_235B, 235_093_634_560),
+        (FALCON_180B, 179_522_565_120),
     ],
     ids=lambda value: value["model_type"] if isinstance(value, dict) else "",
 )
@@ -165,7 +176,8 @@ def test_random_tensors_are_those_that_are_expected_and_repeat(family: str) -> N
     assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float32)}
     assert all(np.array_equal(tensors[name], again[name]) for name in tensors)
     centre = 0.0 if family == "gemma2" else 1.0
-    assert tensors["model.norm.weight"].mean() == pytest.approx(centre, abs=0.1)
+    norm = "transformer.ln_f.weight" if family == "falcon" else "model.norm.weight"
+    assert tensors[norm].mean() == pytest.approx(centre, abs=0.1)
 
 
 def windows_of(config: dict[str, Any]) -> list[int | None]:
@@ -210,7 +222,7 @@ def test_layers_of_qwen3_moe_have_experts_but_where_it_says_so() -> None:
 
 
 REFUSALS: list[tuple[str, dict[str, Any], str]] = [
-    ("llama", {"model_type": "falcon"}, "model_type: 'falcon'"),
+    ("llama", {"model_type": "opt"}, "model_type: 'opt'"),
     ("llama", {"model_type": None}, "model_type"),
     ("gemma2", {"hidden_activation": "relu"}, "hidden_activation: 'relu'"),
     ("gemma2", {"attn_logit_softcapping": 0.0}, "attn_logit_softcapping"),
@@ -226,6 +238,10 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("gpt_oss", {"swiglu_limit": 5.0}, "swiglu_limit: only 7.0"),
     ("gpt_oss", {"num_experts_per_tok": 5}, "num_experts_per_tok: more than the 4"),
     ("qwen3", {"rope_scaling": {"rope_type": "yarn", "mscale": 0.7}}, "mscale"),
+    ("falcon", {"new_decoder_architecture": False}, "new_decoder_architecture"),
+    ("falcon", {"alibi": True}, "alibi"),
+    ("falcon", {"bias": True}, "bias"),
+    ("falcon", {"activation": "relu"}, "activation: 'relu'"),
     ("qwen3", {"head_dim": 15}, "head_dim: 15 is odd"),
     ("mistral", {"sliding_window": 0}, "sliding_window"),
 ]
