@@ -118,11 +118,11 @@ class Weights:
 
 def _rename(node: Node, layer: int, source: str) -> Node:
     """The node as it would be in a layer without a number, that reads `source`."""
-    mark = f"layers.{layer}."
+    number = f".{layer}."  # the first is the layer's, one after it an expert's
 
     def strip(value: object) -> object:
         if isinstance(value, str):
-            return "source" if value == source else value.replace(mark, "layers.")
+            return "source" if value == source else value.replace(number, ".", 1)
         if isinstance(value, tuple):
             return tuple(strip(part) for part in value)
         if hasattr(value, "__dataclass_fields__"):

@@ -31,10 +31,15 @@ def find_moments(
     m.write(m.op("Mul", FP32, found, m.read(planes.scale)), mean)
     m.finish()
 
+    # In two Maps: one would leave no ALU to hold back what is wanted later.
+    mean_square = program.local(f"{name} mean square", FP32, groups)
+    m = MapBuilder(program, f"mean square of {name}", groups)
+    m.write(m.op("Mul", FP32, join_squares(m, squares), number(1.0 / width)), mean_square)
+    m.finish()
+
     m = MapBuilder(program, f"deviation of {name}", groups)
-    mean_square = m.op("Mul", FP32, join_squares(m, squares), number(1.0 / width))
     square_of_mean = m.op("Mul", FP32, m.read(steps), m.read(steps))
-    variance = m.op("Max", FP32, m.op("Sub", FP32, mean_square, square_of_mean), number(0.0))
+    variance = m.op("Max", FP32, m.op("Sub", FP32, m.read(mean_square), square_of_mean), number(0.0))
     scale = m.read(planes.scale)
     variance = m.op("Mul", FP32, m.op("Mul", FP32, variance, scale), scale)
     m.write(m.op("RSqrt", FP32, m.op("Add", FP32, variance, number(epsilon))), root)
