@@ -110,7 +110,14 @@ def test_the_command_says_step_by_step_what_it_does(
 ) -> None:
     call_command("deploy_model", str(checkpoint), "--name", "second", "--chips", "8", "--pacing", "hardware")
     printed = capsys.readouterr()
-    for step in ("Checking", "Compiled for 8 chips (at least 1)", "Placed on 8 chips: node 1", "Loading", "In service"):
+    for step in (
+        "Checking",
+        "Fits 8 chips (at least 1)",
+        "Compiled 6 of 6 kinds of step",
+        "Placed on 8 chips: node 1",
+        "Loading",
+        "In service",
+    ):
         assert step in printed.err
     assert printed.out == "second is in service on 8 of the cluster's chips.\n"
     assert serving("second").pacing == "hardware"
