@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from functools import lru_cache
+from itertools import product
 from typing import NamedTuple
 
 from lpu_backend.chip import ChipSpec
@@ -14,14 +15,16 @@ from lpu_backend.compiler.units import Series, Unit, UnitBuilder
 from lpu_backend.compiler.vector_program import Map, Rows
 
 _INTERVALS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-_MAX_SHIFTS = 6
+_TRIES = (6, 48)
+"""Shifts of an operand or a result at one interval: few at first, as a wider interval is mostly the better way out."""
 
 
 def make_map_units(operation: Map, places: Places, chip: ChipSpec) -> list[Unit]:
     """The unit on each mirrored mesh, as alternatives. CompileError if its rows cannot follow one another."""
     shape = Shape(operation.steps, len(operation.operands), tuple(result.step for result in operation.results))
-    for interval in _INTERVALS if operation.rows > 1 else (1, 64):
-        plan = _fit(operation, shape, interval, places, chip)
+    intervals = _INTERVALS if operation.rows > 1 else (1, 64)
+    for tries, interval in product(_TRIES, intervals):
+        plan = _fit(operation, shape, (interval, tries), places, chip)
         if plan is not None:
             mesh = _assign(shape, interval, plan.operand_shifts, plan.result_shifts, chip)
             if mesh is not None:
@@ -45,11 +48,12 @@ class _Fitted(NamedTuple):
     result_shifts: tuple[int, ...]
 
 
-def _fit(operation: Map, shape: Shape, interval: int, places: Places, chip: ChipSpec) -> _Fitted | None:
-    """Shift operands and results until no slice is wanted twice in a cycle."""
+def _fit(operation: Map, shape: Shape, pace: tuple[int, int], places: Places, chip: ChipSpec) -> _Fitted | None:
+    """Shift operands and results until no slice is wanted twice in a cycle; `pace`: the interval, and tries."""
+    interval, tries = pace
     step = chip.timing("Pointwise").func - chip.timing("Pointwise").skew
     shifts = [0] * (shape.operands + len(shape.results))
-    for _ in range(_MAX_SHIFTS):
+    for _ in range(tries):
         operand_shifts, result_shifts = tuple(shifts[: shape.operands]), tuple(shifts[shape.operands :])
         plan = plan_map(shape, interval, operand_shifts, result_shifts, chip)
         if plan is None:

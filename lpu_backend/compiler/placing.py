@@ -40,6 +40,10 @@ class _Kind:
     values: dict[tuple[str, int], ValuePlace] = field(default_factory=dict)
     tiles: dict[str, TilePlace] = field(default_factory=dict)
 
+    def top(self, slice_name: str) -> int:
+        """Past the last address of its first layer."""
+        return self.begin.get(slice_name, 0) + self.heights.get(slice_name, 0)
+
 
 def place_parts(parts: Sequence[Part], chip: ChipSpec) -> list[Placement]:
     """A placement a part. CompileError if a slice has too few addresses."""
@@ -113,11 +117,14 @@ class _Placer:
             if value.scope != "step":
                 values[value.name] = (self._model if value.scope == "model" else kind).values[value.name, value.rows]
         values |= _place_by_lifetime(part, self._slices[index], floor)
+        temporary = _Kind(1, dict(floor))
         tiles = {
-            tiles.name: (self._model if tiles.scope == "model" else kind).tiles[tiles.name]
+            tiles.name: self._place_tiles(temporary, tiles)
+            if tiles.scope == "step"
+            else (self._model if tiles.scope == "model" else kind).tiles[tiles.name]
             for tiles in part.program.tiles
         }
-        self._check(part, values, floor)
+        self._check(part, values, {name: temporary.top(name) for name in floor.keys() | temporary.heights.keys()})
         return Placement(values, tiles, dict(kind.heights))
 
     def _check(self, part: Part, values: dict[str, ValuePlace], floor: dict[str, int]) -> None:
