@@ -23,7 +23,8 @@ def find_moments(planes: Planes, epsilon: float) -> tuple[Floats, Floats]:
 
 def sum_counts(counts: NDArray[np.int32]) -> Floats:
     """Of the last axis, which becomes 1 long, rounded to fp32 once."""
-    return counts.sum(axis=-1, keepdims=True, dtype=np.int64).astype(np.float32)
+    total: Floats = counts.sum(axis=-1, keepdims=True, dtype=np.int64).astype(np.float32)
+    return total
 
 
 def sum_by_digits(counts: NDArray[np.int32], values: Floats) -> Floats:

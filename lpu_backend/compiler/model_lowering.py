@@ -122,7 +122,7 @@ def _rename(node: Node, layer: int, source: str) -> Node:
 
     def strip(value: object) -> object:
         if isinstance(value, str):
-            return "source" if value == source else value.replace(mark, "layers.")
+            return "source" if value == source else value.replace(mark, "layers.").replace(f".h.{layer}.", ".h.")
         if isinstance(value, tuple):
             return tuple(strip(part) for part in value)
         if hasattr(value, "__dataclass_fields__"):

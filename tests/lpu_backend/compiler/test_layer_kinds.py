@@ -6,7 +6,7 @@ from lpu_backend.compiler.model_lowering import ModelLowering
 from lpu_backend.graph.families import FAMILIES, make_graph
 from tests.lpu_backend.small_models import SMALL_MODELS
 
-KINDS = {"gemma2": ((0, 2), (1,)), "qwen2": ((0,), (1, 2)), "qwen3_moe": ((0, 2), (1,))}
+KINDS = {"gemma2": ((0, 2), (1,)), "gpt_oss": ((0, 2), (1,)), "qwen2": ((0,), (1, 2)), "qwen3_moe": ((0, 2), (1,))}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
