@@ -92,7 +92,6 @@ def _tabulate_models(models: Sequence[ModelRow]) -> Iterator[str]:
     yield f"calibrated: one number, fitted to {FITTED_TO}; `compile` and `scale` have {LAYER_OVERHEAD_CYCLES:,} cycles"
     for row in models:
         yield f"{row.name}: {row.source}; {row.statistic}; chips: {row.chips}"
-    yield "not claimed: BERT-base, whose program is not timed"
 
 
 def _format_number(number: float) -> str:

@@ -6,7 +6,7 @@ from functools import cached_property
 from lpu_backend.chip import ChipSpec
 from lpu_backend.isa.operands import DataType
 from lpu_backend.network.summary import TopologySummary
-from lpu_backend.validation import bandwidth, collectives, links, matrix, memory, products, vector
+from lpu_backend.validation import bandwidth, bert, collectives, links, matrix, memory, products, vector
 
 
 class Measurements:
@@ -86,6 +86,10 @@ class Measurements:
     @cached_property
     def utilisation(self) -> float:
         return products.measure_utilisation(self.chip)
+
+    @cached_property
+    def bert_us(self) -> float:
+        return bert.measure_bert_us(self.chip)
 
     @cached_property
     def distributed_us(self) -> float:
