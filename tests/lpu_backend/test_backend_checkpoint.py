@@ -24,7 +24,7 @@ def answer_ids(folder: Path) -> list[int]:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model_type": "falcon"}, "model_type: 'falcon'"),
+        ({"model_type": "bloom"}, "model_type: 'bloom'"),
         ({"hidden_act": "gelu"}, "hidden_act: 'gelu'"),
         ({"quantization_config": {"quant_method": "awq"}}, "quantization_config"),
         ({"rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}, "rope_type: 'dynamic'"),

@@ -66,7 +66,6 @@ def test_what_a_pass_gave_is_shown_where_asked(config: str, capsys: pytest.Captu
         (["llama-5"], 1, "llama-5 is no file, and no model of falcon-180b"),
         (["llama-2-70b", "--chips", "100"], 1, "100 chips are too few: 569 are needed"),
         (["llama-2-70b", "--chips", "576", "--context", "5000"], 1, "the model has 1 to 4,096"),
-        (["gpt-oss-120b"], 1, "model_type: 'gpt_oss' is not supported"),
     ],
 )
 def test_what_cannot_be_compiled_is_refused_with_a_reason(
