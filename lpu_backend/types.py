@@ -58,7 +58,7 @@ class EmulatedTime:
     """What the emulated chips would have taken for one request, alone on the machine.
 
     `tokens_per_second` is completion tokens over `seconds`, prefill included. `mode` names the origin of the cycles:
-    "estimate" is a formula, not a compiled schedule.
+    "schedule" is compiled schedules, "null" a model that computes nothing.
     """
 
     chips: int
