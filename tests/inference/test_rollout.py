@@ -106,8 +106,9 @@ def test_a_model_comes_into_service_while_another_streams(
 
 
 def test_the_command_says_step_by_step_what_it_does(
-    following: Path, checkpoint: FilePath, capsys: pytest.CaptureFixture[str]
+    following: Path, checkpoint: FilePath, tmp_path: FilePath, settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    settings.PROGRAMS_DIR = tmp_path / "programs"  # else what an earlier run compiled is found, and nothing is said
     call_command("deploy_model", str(checkpoint), "--name", "second", "--chips", "8", "--pacing", "hardware")
     printed = capsys.readouterr()
     for step in (
