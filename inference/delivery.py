@@ -11,6 +11,7 @@ from inference.exceptions import ProgramChangedError
 from inference.leases import take_lease
 from inference.models import Deployment, Job
 from inference.pacing import HardwarePace
+from inference.payloads import StreamToken
 from inference.queues import enqueue_job
 from inference.registry import load_model
 from inference.selectors import get_bound
@@ -24,7 +25,7 @@ from inference.services import (
     start_attempt,
 )
 from inference.streams import StreamWriter, end_stream, get_prompt, is_cancelled
-from lpu_backend import ChatModel, CheckpointError, SamplingParams
+from lpu_backend import ChatModel, CheckpointError, SamplingParams, Step
 
 logger = logging.getLogger(__name__)
 
@@ -118,12 +119,12 @@ class _Run:
 
     def compute(self) -> str | None:
         """The finish reason, or None when the client went away. Raises ChipsFailedError."""
-        pending: list[tuple[int, str]] = []
+        pending: list[StreamToken] = []
         flushed_at = 0.0
         for step in self._model.generate(self._prompt.prompt_ids, self._params()):
             self._completion_tokens += 1
             if step.index >= self._writer.next_index:
-                pending.append((step.index, step.text))
+                pending.append(_as_token(step))
             if self._pace and pending:
                 self._pace.hold_back(step.index + 1)
             is_due = step.finish_reason is not None or time.monotonic() - flushed_at >= FLUSH_S
@@ -146,7 +147,7 @@ class _Run:
             stop=tuple(self._prompt.stop),
         )
 
-    def _write(self, tokens: list[tuple[int, str]], *, is_last: bool) -> bool:
+    def _write(self, tokens: list[StreamToken], *, is_last: bool) -> bool:
         """Whether the client is gone. After the last token nothing stops the job any more."""
         self._first_token_at = self._first_token_at or timezone.now()
         signals = self._writer.write_tokens(tokens)
@@ -156,3 +157,7 @@ class _Run:
         if deployment and signals.generation > deployment.generation and not signals.is_cancelled:
             raise ChipsFailedError
         return signals.is_cancelled
+
+
+def _as_token(step: Step) -> StreamToken:
+    return StreamToken(step.index, step.text, step.token_id, finish_reason=step.finish_reason or "")

@@ -156,6 +156,11 @@ class Job(models.Model):
         API = "api", "API"
         PLAYGROUND = "playground"
 
+    class ServiceTier(models.TextChoices):
+        ON_DEMAND = "on_demand"
+        FLEX = "flex"
+        BATCH = "batch"
+
     id = models.CharField(primary_key=True, max_length=40, default=new_request_id, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="jobs")
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="jobs")
@@ -164,6 +169,8 @@ class Job(models.Model):
     deployment = models.ForeignKey(Deployment, on_delete=models.PROTECT, null=True, related_name="jobs")
     source = models.CharField(max_length=12, choices=Source.choices, default=Source.API)
     is_stream = models.BooleanField("streamed", default=False)
+    service_tier = models.CharField(max_length=12, choices=ServiceTier.choices, default=ServiceTier.ON_DEMAND)
+    choices = models.PositiveSmallIntegerField("answers to one prompt", default=1)
 
     temperature = models.FloatField()
     top_p = models.FloatField()
@@ -183,12 +190,15 @@ class Job(models.Model):
     first_token_at = models.DateTimeField(null=True, editable=False)
     finished_at = models.DateTimeField(null=True, editable=False)
 
+    # Tokens of the prompt whose keys and values the worker had already; they cost half.
+    cached_tokens = models.PositiveIntegerField(default=0)
     completion_tokens = models.PositiveIntegerField(default=0)
     cost_pusd = models.BigIntegerField(default=0)
     finish_reason = models.CharField(max_length=20, blank=True)
     error_code = models.CharField(max_length=40, blank=True)
     chips = models.PositiveIntegerField(default=0)
     cycles = models.BigIntegerField(default=0)
+    saved_cycles = models.BigIntegerField("cycles that cached tokens saved", default=0)
     emulated_seconds = models.FloatField(default=0.0)
     emulated_tokens_per_second = models.FloatField(default=0.0)
     program_hash = models.CharField(max_length=80, blank=True)

@@ -6,6 +6,7 @@ writes, can be read after that.
 """
 
 import os
+from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -25,11 +26,22 @@ class PromptPayload(msgspec.Struct, frozen=True, array_like=True):
     stop: list[str]
 
 
+class StreamToken(msgspec.Struct, frozen=True, array_like=True):
+    """One token of one choice; `logprobs` is as the API shows them, and there only if they were asked for."""
+
+    index: int
+    text: str
+    token_id: int = 0
+    choice: int = 0
+    finish_reason: str = ""
+    logprobs: dict[str, Any] | None = None
+
+
 class StreamEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One entry of a job's stream: consecutive tokens as (index, text), and the program that made them."""
+    """One entry of a job's stream: consecutive tokens, and the program that made them."""
 
     program_hash: str = ""
-    tokens: list[tuple[int, str]] = []
+    tokens: list[StreamToken] = []
 
 
 _prompts = msgspec.msgpack.Decoder(PromptPayload)

@@ -91,7 +91,10 @@ def _open_tokens(handle: JobHandle, sealed: bytes) -> list[TokenEvent]:
         entry = open_entry(handle.payload_key, handle.request_id, sealed)
     except PayloadError:
         return []
-    return [TokenEvent(index=index, text=text, program_hash=entry.program_hash) for index, text in entry.tokens]
+    return [
+        TokenEvent(token.index, token.text, entry.program_hash, token.choice, token.finish_reason, token.logprobs)
+        for token in entry.tokens
+    ]
 
 
 async def _has_ended(handle: JobHandle) -> bool:

@@ -8,7 +8,15 @@ from redis import Redis
 
 from inference.exceptions import ProgramChangedError
 from inference.generations import generation_key
-from inference.payloads import PayloadError, PromptPayload, StreamEntry, open_entry, open_prompt, seal_payload
+from inference.payloads import (
+    PayloadError,
+    PromptPayload,
+    StreamEntry,
+    StreamToken,
+    open_entry,
+    open_prompt,
+    seal_payload,
+)
 from inference.redis_clients import get_redis, redis_key
 
 FIELD = b"e"
@@ -75,16 +83,16 @@ class StreamWriter:
         self._redis: Redis = get_redis()
         self.next_index = self._find_next_index()
 
-    def write_tokens(self, tokens: Sequence[tuple[int, str]]) -> Signals:
+    def write_tokens(self, tokens: Sequence[StreamToken]) -> Signals:
         """One round trip: appends the tokens, renews nothing."""
         entry = StreamEntry(program_hash=self._program_hash, tokens=list(tokens))
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.xadd(stream_key(self._request_id), {FIELD: seal_payload(self._key, self._request_id, entry)})
-        if tokens[0][0] == 0:
+        if tokens[0].index == 0:
             pipeline.expire(stream_key(self._request_id), 2 * settings.JOB_DEADLINE_S)
         pipeline.exists(cancel_key(self._request_id))
         pipeline.get(self._generation_key)
-        self.next_index = tokens[-1][0] + 1
+        self.next_index = tokens[-1].index + 1
         *_, is_cancelled, generation = pipeline.execute()
         return Signals(bool(is_cancelled), int(generation or 0))
 
@@ -95,4 +103,4 @@ class StreamWriter:
         entry = open_entry(self._key, self._request_id, last[0][1][FIELD])
         if entry.program_hash != self._program_hash:
             raise ProgramChangedError(f"The stream of {self._request_id} was begun by another program.")
-        return entry.tokens[-1][0] + 1
+        return entry.tokens[-1].index + 1

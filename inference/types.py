@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ class TokenEvent:
     index: int
     text: str = field(repr=False)
     program_hash: str = ""
+    choice: int = 0
+    finish_reason: str = ""
+    logprobs: dict[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,19 @@ from lpu_backend.network.topology import Topology, TopologyError, build_topology
 from lpu_backend.null_model import NULL_FIT, NULL_MODEL_ID, NullModel, NullTokenizer
 from lpu_backend.serving_program import Report, ServingProgram
 from lpu_backend.tokenizer import read_tokenizer
-from lpu_backend.types import ChatModel, ChatTokenizer, EmulatedTime, SamplingParams, Step
+from lpu_backend.types import (
+    ChatModel,
+    ChatTokenizer,
+    Constraint,
+    EmulatedTime,
+    Engine,
+    Generation,
+    Produced,
+    SamplingParams,
+    Step,
+    StepLogprobs,
+    TokenLogprob,
+)
 
 __all__ = [
     "GROQCHIP1",
@@ -42,17 +54,23 @@ __all__ = [
     "CheckpointError",
     "ChipSpec",
     "CompileError",
+    "Constraint",
     "EmulatedTime",
+    "Engine",
+    "Generation",
     "Inventory",
     "LpuBackendError",
     "ModelFit",
     "NoRoomError",
     "NoSpareError",
     "PlacementError",
+    "Produced",
     "PromptError",
     "SamplingParams",
     "SamplingParamsError",
     "Step",
+    "StepLogprobs",
+    "TokenLogprob",
     "Topology",
     "TopologyError",
     "build_topology",

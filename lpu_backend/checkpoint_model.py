@@ -7,18 +7,18 @@ from pathlib import Path
 
 import msgspec
 
+from lpu_backend.answer import Answer, Vocabulary
 from lpu_backend.chip import GROQCHIP1
 from lpu_backend.config import CONFIG_FILE, GENERATION_CONFIG_FILE, read_end_of_turn_ids, read_graph
 from lpu_backend.exceptions import PromptError
 from lpu_backend.runtime.chip_numerics import ChipNumerics
 from lpu_backend.runtime.graph_model import GraphModel
 from lpu_backend.runtime.numerics import Numerics
-from lpu_backend.runtime.sampling import sample_token
+from lpu_backend.serial_engine import SerialEngine
 from lpu_backend.serving_program import ServingProgram, divide_served_model
 from lpu_backend.tensors import check_weight_files, list_weight_files, read_tensors
-from lpu_backend.text_release import TextRelease
 from lpu_backend.tokenizer import TOKENIZER_FILE, CheckpointTokenizer, make_tokenizer
-from lpu_backend.types import EmulatedTime, FinishReason, SamplingParams, Step, require_room_for_one_token
+from lpu_backend.types import EmulatedTime, Engine, SamplingParams, Step, require_room_for_one_token
 
 
 class CheckpointModel:
@@ -36,11 +36,15 @@ class CheckpointModel:
         self.context_window = tokenizer.context_window
         self.program_hash = program.program_hash
         self.program = program
-        self._end_of_turn_ids = end_of_turn_ids
-        self._token_bytes = tokenizer.list_token_bytes(runtime.graph.vocabulary)
+        self._vocabulary = Vocabulary(
+            tokenizer.list_token_bytes(runtime.graph.vocabulary), end_of_turn_ids, tokenizer.drops_first_space
+        )
 
     def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
         return self.program.emulate(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+
+    def make_engine(self, max_batch: int) -> Engine:
+        return SerialEngine(self.generate, max_batch)
 
     def generate(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[Step]:
         """Yield the answer token by token. Raises PromptError at the call."""
@@ -49,31 +53,17 @@ class CheckpointModel:
         if min(prompt_ids) < 0 or max(prompt_ids) >= vocabulary:
             raise PromptError(f"a prompt id lies outside the vocabulary of {vocabulary} tokens")
         limit_tokens = min(params.max_completion_tokens, self.context_window - len(prompt_ids))
-        return self._iterate_steps(tuple(prompt_ids), params, limit_tokens)
+        answer = Answer(self._vocabulary, params, prompt_tokens=len(prompt_ids), limit_tokens=limit_tokens)
+        return self._iterate_steps(tuple(prompt_ids), answer)
 
-    def _iterate_steps(self, prompt_ids: Sequence[int], params: SamplingParams, limit_tokens: int) -> Iterator[Step]:
+    def _iterate_steps(self, prompt_ids: Sequence[int], answer: Answer) -> Iterator[Step]:
         cache = self.runtime.make_cache()
-        release = TextRelease(params.stop, drops_first_space=self.tokenizer.drops_first_space)
         logits = self.runtime.advance(prompt_ids, cache)
-        for index in range(limit_tokens):
-            token_id = sample_token(logits, params, position=len(prompt_ids) + index)
-            is_last = index + 1 == limit_tokens
-            yield (step := self._make_step(index, token_id, release, is_last))
+        while True:
+            yield (step := answer.choose(logits))
             if step.finish_reason is not None:
                 return
-            logits = self.runtime.advance([token_id], cache)
-
-    def _make_step(self, index: int, token_id: int, release: TextRelease, is_last: bool) -> Step:
-        is_end_of_turn = token_id in self._end_of_turn_ids
-        text = "" if is_end_of_turn else release.push(self._token_bytes[token_id])
-        finish_reason: FinishReason | None = None
-        if is_end_of_turn or release.is_stopped:
-            finish_reason = "stop"
-        elif is_last:
-            finish_reason = "length"
-        if finish_reason is not None and not release.is_stopped:
-            text += release.flush()
-        return Step(index=index, token_id=token_id, text=text, finish_reason=finish_reason)
+            logits = self.runtime.advance([step.token_id], cache)
 
 
 def read_model(

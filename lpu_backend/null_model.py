@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lpu_backend.chip import GROQCHIP1
 from lpu_backend.cluster import ModelFit
+from lpu_backend.serial_engine import SerialEngine
 from lpu_backend.text_release import TextRelease
-from lpu_backend.types import EmulatedTime, FinishReason, SamplingParams, Step, require_room_for_one_token
+from lpu_backend.types import EmulatedTime, Engine, FinishReason, SamplingParams, Step, require_room_for_one_token
 
 NULL_MODEL_ID = "null-16"
 MODE_NULL = "null"
@@ -44,6 +45,9 @@ class NullModel:
 
     def __init__(self) -> None:
         self.tokenizer = NullTokenizer()
+
+    def make_engine(self, max_batch: int) -> Engine:
+        return SerialEngine(self.generate, max_batch)
 
     def generate(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[Step]:
         """Yield the sixteen tokens, or fewer. Raises PromptError at the call."""

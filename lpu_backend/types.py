@@ -2,13 +2,23 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from lpu_backend.exceptions import PromptError, SamplingParamsError
 
 MAX_STOP_STRINGS = 4
+MAX_TOP_LOGPROBS = 20
 
 FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What an answer must be: any JSON object, JSON of a schema, or text of a grammar (llguidance's Lark). `source` is
+    the schema as JSON, or the grammar; nothing for an object."""
+
+    kind: Literal["json_object", "json_schema", "grammar"]
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +26,10 @@ class SamplingParams:
     """How tokens are chosen.
 
     Temperature 0 takes the largest logit, the lowest id on a tie; top_p keeps the smallest set of most likely tokens
-    that reaches this probability (at least one). Any whole number is a seed; it is taken modulo 2**64.
-    Raises SamplingParamsError outside the ranges.
+    that reaches this probability (at least one); top_k (0: all) and min_p (a share of the likeliest one's probability)
+    narrow it further. Penalties count the answer's tokens alone. `logit_bias` is pairs of token id and what is added.
+    `top_logprobs` None asks for no log-probabilities, 0 for those of sampled tokens, more for the likeliest too. Any
+    whole number is a seed; it is taken modulo 2**64. Raises SamplingParamsError outside the ranges.
     """
 
     max_completion_tokens: int
@@ -25,6 +37,13 @@ class SamplingParams:
     top_p: float = 1.0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    top_k: int = 0
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    top_logprobs: int | None = None
+    constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
         if self.max_completion_tokens < 1:
@@ -35,6 +54,23 @@ class SamplingParams:
             raise SamplingParamsError("top_p must lie between 0 and 1")
         if len(self.stop) > MAX_STOP_STRINGS or "" in self.stop:
             raise SamplingParamsError(f"stop takes at most {MAX_STOP_STRINGS} strings, none of them empty")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token, its bytes, and the natural logarithm of its probability at temperature 1 before anything narrows it."""
+
+    token_id: int
+    token_bytes: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepLogprobs:
+    """The sampled token's, and those of the likeliest, likeliest first."""
+
+    sampled: TokenLogprob
+    top: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +87,7 @@ class Step:
     token_id: int
     text: str
     finish_reason: FinishReason | None
+    logprobs: StepLogprobs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +104,53 @@ class EmulatedTime:
     tokens_per_second: float
     program_hash: str
     mode: str
+
+
+class Generation(Protocol):
+    """One answer that an engine makes."""
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompt whose keys and values were there already: known once its first step was produced."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the ids and logits of all steps so far; empty unless it was asked for."""
+
+
+class Produced(NamedTuple):
+    """What one tick made of one generation: the next steps in order, or why there will be none."""
+
+    generation: Generation
+    steps: list[Step]
+    error: Exception | None = None
+
+
+class Engine(Protocol):
+    """Computes many answers together; none depends on who shares its batch. For one thread at a time."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is left to compute."""
+
+    def submit(
+        self,
+        prompt_ids: Sequence[int],
+        params: SamplingParams,
+        *,
+        made_ids: Sequence[int] = (),
+        wants_digest: bool = False,
+    ) -> Generation:
+        """Take an answer into the batch. With `made_ids`, its first tokens, it goes on with the next one.
+
+        Raises PromptError, SamplingParamsError.
+        """
+
+    def cancel(self, generation: Generation) -> None:
+        """Forget it, if it has not ended."""
+
+    def tick(self) -> list[Produced]:
+        """One step of the batch. A generation has ended with the step that has a finish reason, or with an error."""
 
 
 class ChatTokenizer(Protocol):
@@ -100,6 +184,9 @@ class ChatModel(Protocol):
 
         Raises PromptError at the call, not at the first step. Closing the iterator frees the KV cache.
         """
+
+    def make_engine(self, max_batch: int) -> Engine:
+        """A new engine, which computes at most so many answers at once; more wait."""
 
     def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
         """What the emulated chips would have taken for these token counts."""

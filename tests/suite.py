@@ -33,6 +33,9 @@ from dev import (
 NO_TESTS_SELECTED = 5  # pytest's exit status
 INTERRUPT_GRACE_S = 5.0
 BROWSER_TESTS = "tests/browser"
+BACKEND_TESTS = "tests/lpu_backend"  # the backend knows no database and no Redis
+IGNORE_BACKEND = f"--ignore={BACKEND_TESTS}"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Outcome(NamedTuple):
@@ -48,17 +51,20 @@ def run_tests(*, run_all: bool, arguments: list[str]) -> int:
     paths = [argument for argument in arguments if (ROOT / argument.split("::")[0]).exists()]
     options = [argument for argument in arguments if argument not in paths]
     browser = [path for path in paths or [BROWSER_TESTS] if path.startswith(BROWSER_TESTS)]
-    others = [path for path in paths or ["tests"] if path not in browser]
+    backend = [path for path in paths or [BACKEND_TESTS] if path.startswith(BACKEND_TESTS)]
+    others = [path for path in paths or ["tests"] if path not in (*browser, *backend)]
     pytest = [PYTHON, "-m", "pytest", *([] if run_all else ["-m", "not slow"]), *options]
     with private_services() as (folder, supervisor, env):
-        outcomes = [run_part("Tests on SQLite", [*pytest, *others], env)] if others else []
+        outcomes = [run_part("Tests on SQLite", [*pytest, IGNORE_BACKEND, *others], env)] if others else []
+        if backend:
+            # Pure computations: as many processes as cores, each with one thread.
+            outcomes.append(run_part("Backend", [*pytest, "-n", "auto", *backend], {**env, **ONE_THREAD}))
         if browser and (ROOT / BROWSER_TESTS).exists():
             settings = ["-o", "addopts=--strict-markers --strict-config -ra"]  # without the usual --ignore
             outcomes.append(run_part("Browser tests", [*pytest, *settings, *browser], env))
         if run_all and others:
             url = env.get("LPU_TEST_POSTGRES_URL") or start_postgres(supervisor, folder / "postgres", env)
-            # The backend knows no database.
-            outcomes.append(run_on_postgres([*pytest, "--ignore=tests/lpu_backend", *others], env, url))
+            outcomes.append(run_on_postgres([*pytest, IGNORE_BACKEND, *others], env, url))
     print("\n" + "\n".join(outcome.line for outcome in outcomes), flush=True)
     return int(any(outcome.has_failed for outcome in outcomes))
 

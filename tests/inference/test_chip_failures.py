@@ -15,7 +15,7 @@ from inference.delivery import deliver_job
 from inference.deployments import activate_deployment, adopt_model
 from inference.exceptions import DeploymentError
 from inference.models import ClusterChip, Deployment, Job, LanguageModel
-from inference.payloads import PromptPayload, new_payload_key
+from inference.payloads import PromptPayload, StreamToken, new_payload_key
 from inference.redis_clients import get_redis
 from inference.registry import fit_model, load_model
 from inference.restoration import fail_chip, repair_chip
@@ -146,7 +146,7 @@ def test_a_waiting_job_of_a_model_that_is_out_of_service_fails_unbilled(job: Job
 def test_a_job_never_goes_on_with_another_program(job: Job, deployment: Deployment) -> None:
     assert start_attempt(request_id=job.pk)
     writer = StreamWriter(request_id=job.pk, key=job.payload_key or b"", program_hash="another program")
-    writer.write_tokens([(0, " tok00")])
+    writer.write_tokens([StreamToken(0, " tok00")])
     deliver_job(job.pk)
     assert read_tokens(job) == [(0, " tok00")]
     job.refresh_from_db()

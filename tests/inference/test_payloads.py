@@ -6,6 +6,7 @@ from inference.payloads import (
     PayloadError,
     PromptPayload,
     StreamEntry,
+    StreamToken,
     new_payload_key,
     open_entry,
     open_prompt,
@@ -23,7 +24,8 @@ def test_a_prompt_comes_back_as_it_was() -> None:
 
 
 def test_tokens_come_back_as_they_were() -> None:
-    key, entry = new_payload_key(), StreamEntry(program_hash="abc", tokens=[(0, " héllo"), (1, "")])
+    tokens = [StreamToken(0, " héllo", 7, logprobs={"a": 1}), StreamToken(1, "", finish_reason="stop")]
+    key, entry = new_payload_key(), StreamEntry(program_hash="abc", tokens=tokens)
     assert open_entry(key, "req_a", seal_payload(key, "req_a", entry)) == entry
 
 

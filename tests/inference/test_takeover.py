@@ -13,7 +13,7 @@ from billing.selectors import get_funds
 from inference import delivery, leases, sweeping
 from inference.delivery import deliver_job
 from inference.models import Job
-from inference.payloads import PromptPayload, StreamEntry, new_payload_key, open_entry
+from inference.payloads import PromptPayload, StreamEntry, StreamToken, new_payload_key, open_entry
 from inference.redis_clients import get_redis
 from inference.services import create_job, start_attempt
 from inference.streams import FIELD, StreamWriter, put_prompt, stream_key
@@ -54,7 +54,7 @@ def read_entries(job: Job) -> list[StreamEntry]:
 
 
 def read_tokens(job: Job) -> list[tuple[int, str]]:
-    return [(index, text) for entry in read_entries(job) for index, text in entry.tokens]
+    return [(token.index, token.text) for entry in read_entries(job) for token in entry.tokens]
 
 
 def die_after_tokens(job: Job, count: int) -> None:
@@ -66,7 +66,7 @@ def die_after_tokens(job: Job, count: int) -> None:
     for step in model.generate([1, 2, 3], params):
         if step.index == count:
             break
-        writer.write_tokens([(step.index, step.text)])
+        writer.write_tokens([StreamToken(step.index, step.text, step.token_id)])
     Job.objects.filter(pk=job.pk).update(enqueued_at=timezone.now() - LONG_AGO)
 
 
