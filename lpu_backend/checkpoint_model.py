@@ -40,8 +40,10 @@ class CheckpointModel:
             tokenizer.list_token_bytes(runtime.graph.vocabulary), end_of_turn_ids, tokenizer.drops_first_space
         )
 
-    def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
-        return self.program.emulate(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+    def emulate(self, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> EmulatedTime:
+        return self.program.emulate(
+            prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cached_tokens=cached_tokens
+        )
 
     def make_engine(self, max_batch: int) -> Engine:
         return SerialEngine(self.generate, max_batch)

@@ -95,7 +95,8 @@ class EmulatedTime:
     """What the emulated chips would have taken for one request, alone on the machine.
 
     `tokens_per_second` is completion tokens over `seconds`, prefill included. `mode` names the origin of the cycles:
-    "schedule" is compiled schedules, "null" a model that computes nothing.
+    "schedule" is compiled schedules, "null" a model that computes nothing. `cycles` find nothing cached; `saved_cycles`
+    of them were those of prompt tokens whose keys and values were there already.
     """
 
     chips: int
@@ -104,6 +105,7 @@ class EmulatedTime:
     tokens_per_second: float
     program_hash: str
     mode: str
+    saved_cycles: int = 0
 
 
 class Generation(Protocol):
@@ -188,8 +190,8 @@ class ChatModel(Protocol):
     def make_engine(self, max_batch: int) -> Engine:
         """A new engine, which computes at most so many answers at once; more wait."""
 
-    def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
-        """What the emulated chips would have taken for these token counts."""
+    def emulate(self, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> EmulatedTime:
+        """What the emulated chips would have taken for these token counts, and what cached ones of the prompt save."""
 
 
 def require_room_for_one_token(prompt_tokens: int, context_window_tokens: int) -> None:
