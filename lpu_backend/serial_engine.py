@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lpu_backend.types import Generation, Produced, SamplingParams, Step
+from lpu_backend.types import EngineLoad, Generation, Produced, SamplingParams, Step
 
 Generate = Callable[[Sequence[int], SamplingParams], Iterator[Step]]
 
@@ -34,10 +34,15 @@ class SerialEngine:
         *,
         made_ids: Sequence[int] = (),
         wants_digest: bool = False,
+        cache_salt: bytes = b"",
     ) -> Generation:
         generation = _Generation(self._generate(prompt_ids, params), len(made_ids))
         self._generations.append(generation)
         return generation
+
+    def load(self) -> EngineLoad:
+        running = min(len(self._generations), self._max_batch)
+        return EngineLoad(running, len(self._generations) - running)
 
     def cancel(self, generation: Generation) -> None:
         self._generations = [each for each in self._generations if each is not generation]

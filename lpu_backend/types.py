@@ -128,12 +128,32 @@ class Produced(NamedTuple):
     error: Exception | None = None
 
 
+class EngineLoad(NamedTuple):
+    """What an engine has to do, and what its cache is worth.
+
+    Pages are used by running answers, cached for those to come, or free. `hit_tokens` of all prompts were found in the
+    cache, `missed_tokens` were computed; `preemptions` counts answers that gave their pages back to older ones.
+    """
+
+    running: int
+    waiting: int
+    used_pages: int = 0
+    cached_pages: int = 0
+    free_pages: int = 0
+    hit_tokens: int = 0
+    missed_tokens: int = 0
+    preemptions: int = 0
+
+
 class Engine(Protocol):
     """Computes many answers together; none depends on who shares its batch. For one thread at a time."""
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left to compute."""
+
+    def load(self) -> EngineLoad:
+        """Figures of this moment."""
 
     def submit(
         self,
@@ -142,10 +162,11 @@ class Engine(Protocol):
         *,
         made_ids: Sequence[int] = (),
         wants_digest: bool = False,
+        cache_salt: bytes = b"",
     ) -> Generation:
         """Take an answer into the batch. With `made_ids`, its first tokens, it goes on with the next one.
 
-        Raises PromptError, SamplingParamsError.
+        Only prompts of the same `cache_salt` share keys and values. Raises PromptError, SamplingParamsError.
         """
 
     def cancel(self, generation: Generation) -> None:
