@@ -56,9 +56,9 @@ class SerialEngine:
 
 
 def _advance(generation: _Generation) -> Produced:
-    """Steps that are known already are made again, silently."""
+    """Steps that are known already are made again, silently but for the last one of a whole answer."""
     try:
-        step = next(step for step in generation.steps if step.index >= generation.made_tokens)
+        step = next(step for step in generation.steps if step.index >= generation.made_tokens or step.finish_reason)
     except Exception as error:
         return Produced(generation, [], error)
     return Produced(generation, [step])

@@ -164,7 +164,8 @@ class Engine(Protocol):
         wants_digest: bool = False,
         cache_salt: bytes = b"",
     ) -> Generation:
-        """Take an answer into the batch. With `made_ids`, its first tokens, it goes on with the next one.
+        """Take an answer into the batch. With `made_ids`, its first tokens, it goes on with the next one; if they
+        are a whole answer, its last step is made again.
 
         Only prompts of the same `cache_salt` share keys and values. Raises PromptError, SamplingParamsError.
         """

@@ -134,16 +134,17 @@ class BatchEngine:
             is_prefill = generation.missing_tokens > 1
             if is_prefill:
                 self._find_pages(generation)
-                if (
-                    next(generation.iterate_findable_keys(), None) in pending
-                ):  # another one fills that page in this step: it is found in the next
-                    continue
+                if next(generation.iterate_findable_keys(), None) in pending:
+                    continue  # another one fills that page in this step: it is found in the next
             tokens = self._choose_tokens(generation, budget_tokens)
-            if tokens and self._grow(generation, tokens):
-                shares.append(_Share(generation, tokens))
-                if is_prefill:
-                    budget_tokens -= tokens
-                    pending.update(generation.list_keys_of_next(tokens))
+            if not tokens:
+                continue
+            if not self._grow(generation, tokens):
+                break
+            shares.append(_Share(generation, tokens))
+            if is_prefill:
+                budget_tokens -= tokens
+                pending.update(generation.list_keys_of_next(tokens))
         return shares
 
     def _choose_tokens(self, generation: BatchGeneration, budget_tokens: int) -> int:
@@ -196,7 +197,8 @@ class BatchEngine:
         self._hit_tokens += generation.cached_tokens - before_tokens
 
     def _grow(self, generation: BatchGeneration, tokens: int) -> bool:
-        """Whether it has pages for so many more tokens, taken from younger ones if there is no other way."""
+        """Get pages for so many more tokens, from younger ones if there is no other way. False if it is the youngest
+        itself that had to give."""
         while len(generation.pages) * PAGE_TOKENS < generation.filled_tokens + tokens:
             if (page := self._pages.take()) is not None:
                 generation.pages.append(page)

@@ -1,8 +1,10 @@
 """Running an engine to its end, with what must hold after every tick."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lpu_backend.engine.batch_engine import BatchEngine
 from lpu_backend.types import Engine, Generation, SamplingParams, Step
 
 
@@ -46,16 +48,25 @@ def submit(engine: Engine, request: Request) -> Outcome:
 
 def tick(engine: Engine, outcomes: Sequence[Outcome]) -> None:
     """One tick, each product to its outcome; the pages add up before and after."""
-    before = engine.load()
     by_generation = {outcome.generation: outcome for outcome in outcomes}
     for generation, steps, error in engine.tick():
         outcome = by_generation[generation]
         assert not outcome.is_ended
         outcome.steps += steps
         outcome.error = error
-    after = engine.load()
-    assert before[2] + before[3] + before[4] == after.used_pages + after.cached_pages + after.free_pages
-    assert min(after) >= 0
+    if isinstance(engine, BatchEngine):
+        assert_pages_add_up(engine)
+
+
+def assert_pages_add_up(engine: BatchEngine) -> None:
+    """Each page is held as often as running generations have it, or kept, or free."""
+    pages, load = engine._pages, engine.load()
+    held = Counter(page for each in engine._running for page in each.pages)
+    assert held == {page: count for page, count in enumerate(pages._holders) if count}
+    assert load.used_pages == len(held)
+    assert load.used_pages + load.cached_pages + load.free_pages == pages.pages
+    assert not held.keys() & {*pages._free, *pages._kept}
+    assert not any(each.pages for each in engine._waiting)
 
 
 def finish(engine: Engine, outcomes: Sequence[Outcome]) -> None:
