@@ -19,9 +19,11 @@ from lpu_backend.cluster import (
 )
 from lpu_backend.compiler.errors import CompileError
 from lpu_backend.config import read_graph
+from lpu_backend.constraints import check_constraint
 from lpu_backend.exceptions import (
     ChatTemplateError,
     CheckpointError,
+    ConstraintError,
     LpuBackendError,
     PromptError,
     SamplingParamsError,
@@ -55,6 +57,7 @@ __all__ = [
     "ChipSpec",
     "CompileError",
     "Constraint",
+    "ConstraintError",
     "EmulatedTime",
     "Engine",
     "Generation",
@@ -74,6 +77,7 @@ __all__ = [
     "Topology",
     "TopologyError",
     "build_topology",
+    "check_constraint",
     "compile_times",
     "fit_model",
     "load_model",
