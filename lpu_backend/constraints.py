@@ -18,6 +18,7 @@ from lpu_backend.types import Constraint
 # Between the parts of JSON: nothing, a space, or a new line and its indentation. Without a bound a model may go on with
 # blanks until it has no tokens left.
 JSON_WHITESPACE = r" |\n {0,24}"
+MESSAGE_CHARACTERS = 500
 _ANY_OBJECT = {"type": "object"}
 
 
@@ -36,7 +37,7 @@ def check_constraint(constraint: Constraint) -> None:
     """Raises ConstraintError, with what is wrong, unless answers can be held to it. Needs no model."""
     is_error, messages = LLMatcher.validate_grammar_with_warnings(grammar_of(constraint))
     if is_error:
-        raise ConstraintError(messages[0])
+        raise ConstraintError(" ".join(messages[0].split())[:MESSAGE_CHARACTERS])
 
 
 class GrammarTokenizer:
