@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from lpu_backend.answer import Answer, Vocabulary
+from lpu_backend.answer import Answer
 from lpu_backend.chip import GROQCHIP1
 from lpu_backend.config import CONFIG_FILE, GENERATION_CONFIG_FILE, read_end_of_turn_ids, read_graph
 from lpu_backend.engine.batch_engine import BatchEngine
@@ -40,9 +40,7 @@ class CheckpointModel:
         self.context_window = tokenizer.context_window
         self.program_hash = program.program_hash
         self.program = program
-        self._vocabulary = Vocabulary(
-            tokenizer.list_token_bytes(runtime.graph.vocabulary), end_of_turn_ids, tokenizer.drops_first_space
-        )
+        self._vocabulary = tokenizer.make_vocabulary(end_of_turn_ids)
 
     def emulate(self, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> EmulatedTime:
         return self.program.emulate(

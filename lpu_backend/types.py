@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from lpu_backend.exceptions import PromptError, SamplingParamsError
+from lpu_backend.tool_calls.formats import ToolFormat
 
 MAX_STOP_STRINGS = 4
 MAX_TOP_LOGPROBS = 20
@@ -203,8 +204,22 @@ class ChatTokenizer(Protocol):
     def context_window(self) -> int:
         """Prompt and answer together hold at most this many tokens."""
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Ids of the rendered chat template, generation prompt added. Raises ChatTemplateError."""
+    @property
+    def vocabulary_tokens(self) -> int:
+        """Ids are below this number."""
+
+    @property
+    def tool_format(self) -> ToolFormat:
+        """How the model writes calls of functions."""
+
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+        """Ids of the rendered chat template, generation prompt added.
+
+        Messages and tools have the shapes of the OpenAI API, with text for content. Raises ChatTemplateError.
+        """
+
+    def check_constraint(self, constraint: Constraint) -> None:
+        """Raises ConstraintError, which says why, unless answers can be held to it."""
 
 
 class ChatModel(Protocol):
