@@ -23,12 +23,12 @@ from inference.check_queues import choose_worker, send_live_check
 from inference.kept_content import get_content, is_kept, keep_content
 from inference.leases import slots_key
 from inference.models import Check, Job
-from inference.payloads import PayloadError, PromptPayload
+from inference.payloads import PromptPayload, open_prompt
 from inference.queues import is_queue_empty
 from inference.redis_clients import get_redis, redis_key
 from inference.registry import load_model
 from inference.replay import OvertakenError, compute_answers, end_check, find_difference
-from inference.streams import get_prompt
+from inference.streams import prompt_key
 from inference.types import ChoiceAnswer
 
 logger = logging.getLogger(__name__)
@@ -115,10 +115,7 @@ def _run(job: Job) -> tuple[Check.Verdict, str]:
     key = bytes(job.payload_key or b"")
     if is_under_load(job):
         raise OvertakenError
-    try:
-        prompt = get_prompt(request_id=job.pk, key=key) if job.is_active else None
-    except PayloadError:
-        prompt = None
+    prompt = _read_prompt(job, key) if job.is_active else None
     if prompt is None:
         return _compare_with_kept(job)
     answers, fault = _compute(job, prompt)
@@ -126,6 +123,12 @@ def _run(job: Job) -> tuple[Check.Verdict, str]:
     if marks is None:
         return Check.Verdict.DROPPED, "The job did not complete."
     return _as_verdict(fault or _find_difference(marks, _mark(key, answers)))
+
+
+def _read_prompt(job: Job, key: bytes) -> PromptPayload | None:
+    """None when the job ends in this moment."""
+    sealed = get_redis().get(prompt_key(job.pk))
+    return open_prompt(key, job.pk, sealed) if isinstance(sealed, bytes) else None
 
 
 def _compare_with_kept(job: Job) -> tuple[Check.Verdict, str]:

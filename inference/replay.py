@@ -10,6 +10,7 @@ from inference.kept_content import Kept, get_content
 from inference.models import Check, Job
 from inference.payloads import PromptPayload
 from inference.registry import load_model
+from inference.sampling_params import params_of
 from inference.types import ChoiceAnswer
 from lpu_backend import ChatModel, CheckpointError, CompileError, Engine, Generation, Produced, SamplingParams, Step
 
@@ -64,20 +65,6 @@ def _compare_with_kept(job: Job, kept: Kept) -> tuple[Check.Verdict, str]:
     return Check.Verdict.SAME, f"{tokens:,} {logits}"
 
 
-def list_params(job: Job, prompt: PromptPayload) -> list[SamplingParams]:
-    """How the tokens of each choice are chosen."""
-    return [
-        SamplingParams(
-            max_completion_tokens=job.max_completion_tokens,
-            temperature=job.temperature,
-            top_p=job.top_p,
-            seed=job.seed + choice,
-            stop=tuple(prompt.stop),
-        )
-        for choice in range(job.choices)
-    ]
-
-
 def compute_answers(
     model: ChatModel, job: Job, prompt: PromptPayload, is_overtaken: Callable[[], bool] = lambda: False
 ) -> list[ChoiceAnswer]:
@@ -85,7 +72,7 @@ def compute_answers(
 
     Raises OvertakenError when `is_overtaken`, asked every few steps, says so; a fault of the model as it came.
     """
-    params = list_params(job, prompt)
+    params = [params_of(job, prompt, choice) for choice in range(job.choices)]
     engine = model.make_engine(len(params))
     records = [_Record(engine, prompt.prompt_ids, each) for each in params]
     ticks = 0

@@ -10,8 +10,8 @@ from django.test import Client
 from accounts.models import AuditEvent, Project, User
 from accounts.services import set_content_keeping
 from inference import check_admin
+from inference.check_tasks import replay_kept_job
 from inference.models import Check, Job
-from inference.tasks import replay_kept_job
 from tests.console.test_admin import PASSWORD, address, admin_pages, staff
 from tests.inference.test_replay import _forget_projects, add_kept_job
 from tests.inference.test_usage import add_job
