@@ -77,6 +77,7 @@ class EndEvent:
     prompt_time: float
     completion_time: float
     emulated: dict[str, str | int | float]
+    cached_tokens: int = 0
 
 
 JobEvent = TokenEvent | EndEvent

@@ -114,7 +114,8 @@ class EmulatedTime:
     """What the emulated chips would have taken for one request, alone on the machine.
 
     `tokens_per_second` is completion tokens over `seconds`, prefill included. `mode` names the origin of the cycles:
-    "schedule" is compiled schedules, "null" a model that computes nothing.
+    "schedule" is compiled schedules, "null" a model that computes nothing. `saved_cycles` is what a warm prefix cache
+    spared of `cycles`, which are those of a cold one.
     """
 
     chips: int
@@ -123,6 +124,7 @@ class EmulatedTime:
     tokens_per_second: float
     program_hash: str
     mode: str
+    saved_cycles: int = 0
 
 
 class Generation(Protocol):
