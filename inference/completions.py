@@ -26,7 +26,7 @@ def usage_of(ending: EndEvent) -> dict[str, Any]:
         "prompt_time": ending.prompt_time,
         "completion_time": ending.completion_time,
         "total_time": ending.prompt_time + ending.completion_time,
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": ending.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": 0},
     }
 

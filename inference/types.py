@@ -77,6 +77,7 @@ class EndEvent:
     prompt_time: float
     completion_time: float
     emulated: dict[str, str | int | float]
+    cached_tokens: int = 0
 
 
 JobEvent = TokenEvent | EndEvent
@@ -96,6 +97,7 @@ class UsageRow:
     model: str | None = None
     project_id: str | None = None
     api_key_id: str | None = None
+    cached_tokens: int = 0  # of the prompt's
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +107,13 @@ class UsageBucket:
     start_at: datetime
     end_at: datetime
     rows: list[UsageRow]
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceAnswer:
+    """What came out for one choice of a job. `digest` is the engine's, over ids and logits; empty if it has none."""
+
+    token_ids: tuple[int, ...] = field(repr=False)
+    text: str = field(repr=False)
+    finish_reason: str
+    digest: str = ""
