@@ -1,6 +1,5 @@
 """Keys and values of all sequences, by pages of a few tokens: any page may belong to any sequence, or to several."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +25,9 @@ class PagePool:
 
     def __init__(self, pages: int, layers: int, kv_heads: int, head_dim: int, dtype: DTypeLike) -> None:
         shape = (layers, pages, 2 * kv_heads, PAGE_TOKENS * head_dim)
-        # Kernels read whole chunks of a head, which may end behind the last.
-        self.codes: NDArray[Any] = np.empty(math.prod(shape) + _SPARE_CODES, dtype)[: math.prod(shape)].reshape(shape)
+        count = layers * pages * 2 * kv_heads * PAGE_TOKENS * head_dim
+        # Kernels read whole vectors of channels, which may end behind the last.
+        self.codes: NDArray[Any] = np.empty(count + _SPARE_CODES, dtype)[:count].reshape(shape)
         self.scales: Floats = np.empty((layers, pages, 2 * kv_heads, PAGE_TOKENS), np.float32)
 
     def view_tokens(self, layer: int) -> tuple[NDArray[Any], NDArray[Any]]:

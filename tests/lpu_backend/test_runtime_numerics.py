@@ -120,12 +120,13 @@ import hashlib, json, sys
 from pathlib import Path
 import numpy as np
 from lpu_backend.checkpoint_model import read_model
+from lpu_backend.config import read_graph
 from lpu_backend.runtime.chip_numerics import ChipNumerics
 from lpu_backend.runtime.sampling import sample_token
 from lpu_backend.types import SamplingParams
 
 folder, ids, name = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
-model = read_model(folder, ChipNumerics(640) if name == "numpy" else None)
+model = read_model(folder, ChipNumerics(read_graph(folder).context_window) if name == "numpy" else None)
 if name == "kernels":
     model.runtime.wait_for_kernels()
 cache, hasher = model.runtime.make_cache(), hashlib.sha256()
