@@ -14,7 +14,7 @@ from billing.selectors import get_funds
 from console.weekly_report import get_figures, parse_week
 from inference import check_queues, kept_content, live_checks
 from inference.check_queues import choose_worker
-from inference.kept_content import keep_content
+from inference.kept_content import Completed, keep_content
 from inference.live_checks import offer_check, record_answers, run_live_check, wants_check
 from inference.models import Check, Deployment, Job
 from inference.payloads import PromptPayload, new_payload_key
@@ -53,7 +53,7 @@ def job(project: Project) -> Job:
 def complete(job: Job, model: ChatModel | None = None) -> None:
     """What the job's own worker says at its end."""
     answers = compute_answers(model or null_model(), job, PROMPT)
-    record_answers(job=job, prompt=PROMPT, answers=answers, program_hash=null_model().program_hash)
+    record_answers([Completed(job, PROMPT, answers, null_model().program_hash)])
 
 
 def check(job: Job) -> Check:
@@ -216,4 +216,4 @@ def test_only_kept_or_chosen_jobs_need_a_digest(job: Job, settings: Any) -> None
     Project.objects.update(keeps_content=True)
     kept_content._keeps_content.cache_clear()
     assert live_checks.wants_digest(job)
-    assert keep_content(job=job, prompt=PromptPayload([1], []), answers=[], program_hash="")
+    assert keep_content([Completed(job, PromptPayload([1], []), [], "")]) == 1

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import AuditEvent, Project, User
 from accounts.services import set_content_keeping
 from inference import kept_content, replay
-from inference.kept_content import delete_old_content, get_content, keep_content
+from inference.kept_content import Completed, delete_old_content, get_content, keep_content
 from inference.models import Check, Job, JobContent
 from inference.payloads import PromptPayload
 from inference.replay import compute_answers, find_difference
@@ -60,7 +60,7 @@ def add_kept_job(project: Project, model: ChatModel | None = None, **fields: Any
     model = model or null_model()
     job = add_job(project, model_id=NULL, **fields)
     answers = compute_answers(model, job, PROMPT)
-    assert keep_content(job=job, prompt=PROMPT, answers=answers, program_hash=model.program_hash)
+    assert keep_content([Completed(job, PROMPT, answers, model.program_hash)]) == 1
     return job
 
 
@@ -113,7 +113,7 @@ def test_another_program_is_a_difference(keeping: Project, replayed: Replayed, m
 def test_what_is_not_kept_cannot_be_replayed(project: Project, replayed: Replayed) -> None:
     job = add_job(project, model_id=NULL)
     answers = compute_answers(null_model(), job, PROMPT)
-    assert not keep_content(job=job, prompt=PROMPT, answers=answers, program_hash="")
+    assert keep_content([Completed(job, PROMPT, answers, "")]) == 0
     assert replayed(job.pk)[0] == 2
     assert replayed("req_unknown") == (
         2,
@@ -126,7 +126,7 @@ def test_content_comes_back_as_it_was(keeping: Project) -> None:
     prompt = PromptPayload(prompt_ids=[7, 8], stop=["\x00", "é"])
     answers = [ChoiceAnswer(token_ids=(1, 2), text="a\x00é", finish_reason="stop", digest="d")]
     for _ in range(2):  # a takeover's worker keeps it again
-        keep_content(job=job, prompt=prompt, answers=answers, program_hash="p")
+        assert keep_content([Completed(job, prompt, answers, "p")]) == 1
     kept = get_content(job.pk)
     assert kept is not None
     assert (kept.prompt, kept.answers, kept.program_hash) == (prompt, answers, "p")
