@@ -97,6 +97,7 @@ class UsageRow:
     model: str | None = None
     project_id: str | None = None
     api_key_id: str | None = None
+    cached_tokens: int = 0  # of the prompt's
 
 
 @dataclass(frozen=True, slots=True)
