@@ -37,6 +37,7 @@ def _everything_is_checked(settings: Any) -> None:
     settings.LIVE_CHECK_SHARE = 1.0
     get_redis().flushdb()
     kept_content._keeps_content.cache_clear()
+    check_queues._list_alive.cache_clear()
 
 
 @pytest.fixture
@@ -197,9 +198,11 @@ def test_a_check_is_offered_to_another_worker_where_there_is_one(job: Job, monke
     monkeypatch.setattr(check_queues, "_here", "worker-1@lpu")
     offer_check(job)
     assert sent == []  # nobody is alive
+    check_queues._list_alive.cache_clear()
     for name, served in (("worker-1@lpu", b"*"), ("worker-2@lpu", b"another-model")):
         get_redis().set(alive_key(name), served)
     offer_check(job)
+    check_queues._list_alive.cache_clear()
     get_redis().set(alive_key("worker-2@lpu"), NULL.encode())
     offer_check(job)
     assert sent == ["worker-1@lpu", "worker-2@lpu"]
@@ -207,6 +210,13 @@ def test_a_check_is_offered_to_another_worker_where_there_is_one(job: Job, monke
     offer_check(job)
     assert len(sent) == 2
     assert choose_worker("unknown-model") == "worker-1@lpu"
+
+
+def test_what_nobody_takes_up_does_not_stay_in_redis(job: Job) -> None:
+    check_queues.send_live_check(request_id=job.pk, name="gone@lpu")
+    queue = check_queues.check_queue("gone@lpu")
+    assert get_redis().llen(queue) == 1
+    assert 0 < get_redis().ttl(queue) <= check_queues.LAPSE_S
 
 
 def test_only_kept_or_chosen_jobs_need_a_digest(job: Job, settings: Any) -> None:
