@@ -8,6 +8,8 @@ from lpu_backend.exceptions import PromptError, SamplingParamsError
 
 MAX_STOP_STRINGS = 4
 MAX_TOP_LOGPROBS = 20
+MAX_PENALTY = 2.0
+MAX_LOGIT_BIAS = 100.0
 
 FinishReason = Literal["stop", "length"]
 
@@ -46,14 +48,31 @@ class SamplingParams:
     constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
-        if self.max_completion_tokens < 1:
-            raise SamplingParamsError("max_completion_tokens must be at least 1")
-        if not 0.0 <= self.temperature < float("inf"):
-            raise SamplingParamsError("temperature must be a finite number of at least 0")
-        if not 0.0 <= self.top_p <= 1.0:
-            raise SamplingParamsError("top_p must lie between 0 and 1")
-        if len(self.stop) > MAX_STOP_STRINGS or "" in self.stop:
-            raise SamplingParamsError(f"stop takes at most {MAX_STOP_STRINGS} strings, none of them empty")
+        rules = (
+            (self.max_completion_tokens >= 1, "max_completion_tokens must be at least 1"),
+            (0.0 <= self.temperature < float("inf"), "temperature must be a finite number of at least 0"),
+            (0.0 <= self.top_p <= 1.0, "top_p must lie between 0 and 1"),
+            (
+                len(self.stop) <= MAX_STOP_STRINGS and "" not in self.stop,
+                f"stop takes at most {MAX_STOP_STRINGS} strings, none of them empty",
+            ),
+            (self.top_k >= 0, "top_k must be at least 0"),
+            (0.0 <= self.min_p <= 1.0, "min_p must lie between 0 and 1"),
+            (abs(self.frequency_penalty) <= MAX_PENALTY, "frequency_penalty must lie between -2 and 2"),
+            (abs(self.presence_penalty) <= MAX_PENALTY, "presence_penalty must lie between -2 and 2"),
+            (
+                all(token_id >= 0 and abs(bias) <= MAX_LOGIT_BIAS for token_id, bias in self.logit_bias),
+                "logit_bias takes token ids of at least 0 and numbers between -100 and 100",
+            ),
+            (len(dict(self.logit_bias)) == len(self.logit_bias), "logit_bias names a token more than once"),
+            (
+                self.top_logprobs is None or 0 <= self.top_logprobs <= MAX_TOP_LOGPROBS,
+                f"top_logprobs must lie between 0 and {MAX_TOP_LOGPROBS}",
+            ),
+        )
+        for holds, message in rules:
+            if not holds:
+                raise SamplingParamsError(message)
 
 
 @dataclass(frozen=True, slots=True)
