@@ -34,6 +34,7 @@ from http_calls import Answer, Caller, CallError
 from product import Product, measure_rss_bytes, running_product, start_database
 
 WORKERS = 2
+CHECK_SHARE = "0.1"  # more than usual, so that a few minutes hold enough checks
 CALL_S = 120.0  # a call that takes longer hangs
 DOWN_S = 20.0  # so long after its death may the web process be away
 KILL_EVERY_S = 8.0
@@ -284,7 +285,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lpu-chaos-")))
         settings = start_database(stack, folder) if options.postgres else {}
-        product = stack.enter_context(running_product(workers=WORKERS, **settings))
+        product = stack.enter_context(running_product(workers=WORKERS, LPU_LIVE_CHECK_SHARE=CHECK_SHARE, **settings))
         violations = run(product, options)
     print("\n" + ("\n".join(f"VIOLATED: {each}" for each in violations) or "Nothing was violated."))
     raise SystemExit(1 if violations else 0)
