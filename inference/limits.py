@@ -1,18 +1,23 @@
 """Rate limits: requests and tokens per minute and per day, for an organization and model, decided by one Lua call."""
 
+import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from django.conf import settings
+from redis import RedisError
 from redis.commands.core import AsyncScript, Script
 
 from accounts.types import Caller
 from inference.exceptions import ApiError
-from inference.models import RateLimit
+from inference.models import Job, RateLimit
 from inference.redis_clients import get_async_redis, get_redis, redis_key
+
+logger = logging.getLogger(__name__)
 
 LUA = (Path(__file__).parent / "rate_limits.lua").read_text()
 DIMENSIONS = (
@@ -96,9 +101,19 @@ async def give_back_request(*, caller: Caller, model: str, request_id: str) -> N
     await _async_script()(keys=keys, args=["release", request_id], client=get_async_redis())
 
 
-def correct_tokens(*, organization_id: str, model: str, request_id: str, tokens: int) -> None:
-    """Replaces the reservation of an ended request by what it used; once."""
-    _script()(keys=_keys(organization_id, model, request_id), args=["correct", request_id, tokens], client=get_redis())
+def correct_tokens(used: Sequence[tuple[Job, int]]) -> None:
+    """Replaces the reservations of ended jobs by the tokens that they used, each once, in one round trip.
+
+    Where Redis does not answer, the reservations stand until they expire: the jobs themselves have ended.
+    """
+    pipeline = get_redis().pipeline(transaction=False)
+    for job, tokens in used:
+        keys = _keys(job.organization_id, job.model_id, job.pk)
+        _script()(keys=keys, args=["correct", job.pk, tokens], client=pipeline)
+    try:
+        pipeline.execute()
+    except RedisError as error:
+        logger.warning("Limits of %d ended jobs were not corrected: %s", len(used), type(error).__name__)
 
 
 @cache

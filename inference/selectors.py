@@ -76,6 +76,7 @@ def get_total_usage(*, start_at: datetime, end_at: datetime) -> UsageRow:
     totals = _billed_between(start_at, end_at).aggregate(
         requests=Count("pk"),
         prompt_tokens=Coalesce(Sum("prompt_tokens"), 0),
+        cached_tokens=Coalesce(Sum("cached_tokens"), 0),
         completion_tokens=Coalesce(Sum("completion_tokens"), 0),
         cost_pusd=Coalesce(Sum("cost_pusd"), 0),
     )
@@ -113,6 +114,7 @@ def _rows_by_bucket(
     totals = jobs.values(*columns, bucket=bucket).annotate(
         requests=Count("pk"),
         prompts=Sum("prompt_tokens"),
+        cached=Sum("cached_tokens"),
         completions=Sum("completion_tokens"),
         cost=Sum("cost_pusd"),
     )
@@ -126,6 +128,7 @@ def _rows_by_bucket(
                 prompt_tokens=total["prompts"],
                 completion_tokens=total["completions"],
                 cost_pusd=total["cost"],
+                cached_tokens=total["cached"],
                 **{group: total[GROUP_COLUMNS[group]] for group in group_by},
             )
         )

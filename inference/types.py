@@ -130,6 +130,7 @@ class UsageRow:
     model: str | None = None
     project_id: str | None = None
     api_key_id: str | None = None
+    cached_tokens: int = 0  # of the prompt's
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +140,13 @@ class UsageBucket:
     start_at: datetime
     end_at: datetime
     rows: list[UsageRow]
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceAnswer:
+    """What came out for one choice of a job. `digest` is the engine's, over ids and logits; empty if it has none."""
+
+    token_ids: tuple[int, ...] = field(repr=False)
+    text: str = field(repr=False)
+    finish_reason: str
+    digest: str = ""

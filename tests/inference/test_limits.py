@@ -20,6 +20,7 @@ from inference.limits import (
     give_back_request,
     peek_limits,
 )
+from inference.models import Job
 from inference.redis_clients import get_redis
 
 WIDE = Limits(rpm=10**6, rpd=10**6, tpm=10**9, tpd=10**9)
@@ -140,7 +141,7 @@ async def test_a_day_leaves_after_a_day(caller: Caller) -> None:
 async def test_it_corrects_a_reservation_to_what_was_used_once(caller: Caller) -> None:
     await admit(caller, with_limits(tpm=100, tpd=100), "a", tokens=100)
     for _ in range(2):
-        correct_tokens(organization_id=caller.organization_id, model=MODEL, request_id="a", tokens=30)
+        correct_tokens([(Job(id="a", organization_id=caller.organization_id, model_id=MODEL), 30)])
     standing = await admit(caller, with_limits(tpm=100, tpd=100), "b", tokens=70)
     assert standing.remaining_tokens == 0
     assert (await refused(caller, with_limits(tpm=100, tpd=100), tokens=1)).type == "tokens"
