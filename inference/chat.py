@@ -4,26 +4,25 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 
-from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from accounts.types import Caller
 from billing.exceptions import InsufficientBalanceError, NoPriceError
 from inference.database import on_database
+from inference.dispatch import enqueue_job, ticket_of
 from inference.exceptions import ApiError, invalid_request, model_not_found, model_unavailable
 from inference.limits import Limits, Standing, admit_request, get_limits, give_back_request
 from inference.models import Job, LanguageModel, new_request_id
-from inference.payloads import PromptPayload, new_payload_key
-from inference.queues import enqueue_job
+from inference.payloads import PromptPayload, new_payload_key, seal_payload
 from inference.registry import load_tokenizer
 from inference.selectors import get_model
 from inference.services import create_job, fail_job
-from inference.streams import put_prompt
 from inference.types import ChatRequest, JobHandle
 from lpu_backend import ChatTemplateError, CheckpointError
 
 # A prompt longer than this is tokenized on a thread, so that it does not hold up the streams of others.
 INLINE_CHARACTERS = 20_000
+SERVICE_TIERS = {"flex": Job.ServiceTier.FLEX}  # what else a call may name is served on demand
 SEED_LIMIT = 2**31  # seeds that we draw fit any client's integer
 
 
@@ -33,12 +32,14 @@ class Submission:
 
     handle: JobHandle
     standing: Standing
+    jobs_ahead: int  # waited for the model when it was queued
 
 
 async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -> Submission:
     """Queues one chat completion.
 
-    Raises ApiError: 404 unknown model, 400 a prompt that does not fit, 413 or 429 limits, 402 balance, 503 no broker.
+    Raises ApiError: 404 unknown model, 400 a prompt that does not fit, 413 or 429 limits, 402 balance, 503 a full
+    queue or none, 498 no room for the flex tier.
     """
     model, limits = await on_database(_look_up, caller, chat.model)
     prompt_ids = await _count_prompt(model, chat)
@@ -52,13 +53,13 @@ async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -
         tokens=len(prompt_ids) + max_completion_tokens,
     )
     try:
-        handle = await on_database(
+        handle, jobs_ahead = await on_database(
             _reserve_and_enqueue, request_id, caller, model, chat, prompt_ids, max_completion_tokens, source
         )
     except BaseException:
         await give_back_request(caller=caller, model=model.pk, request_id=request_id)
         raise
-    return Submission(handle=handle, standing=standing)
+    return Submission(handle=handle, standing=standing, jobs_ahead=jobs_ahead)
 
 
 def _look_up(caller: Caller, model_id: str) -> tuple[LanguageModel, Limits]:
@@ -108,7 +109,7 @@ def _reserve_and_enqueue(
     prompt_ids: list[int],
     max_completion_tokens: int,
     source: Job.Source,
-) -> JobHandle:
+) -> tuple[JobHandle, int]:
     key = new_payload_key()
     try:
         job = create_job(
@@ -118,6 +119,7 @@ def _reserve_and_enqueue(
             deployment=model.deployment,
             source=source,
             is_stream=chat.is_stream,
+            service_tier=SERVICE_TIERS.get(chat.service_tier or "", Job.ServiceTier.ON_DEMAND),
             temperature=chat.temperature,
             top_p=chat.top_p,
             seed=secrets.randbelow(SEED_LIMIT) if chat.seed is None else chat.seed,
@@ -130,21 +132,29 @@ def _reserve_and_enqueue(
         raise ApiError(status=error.status, message=error.message, code=error.code, headers=headers) from None
     except NoPriceError as error:
         raise ApiError(status=503, message=str(error), type="internal_server_error", code="model_unavailable") from None
-    try:
-        payload = PromptPayload(prompt_ids=prompt_ids, stop=list(chat.stop))
-        put_prompt(request_id=request_id, key=key, payload=payload)
-        enqueue_job(request_id=request_id, model=model.pk)
-    except (BrokerError, RedisError):
-        fail_job(job=job, error_code="queue_unavailable")
-        message = "The queue does not answer. Nothing was billed; please try again."
-        headers = {"retry-after": "2"}
-        raise ApiError(
-            status=503, message=message, type="internal_server_error", code="queue_unavailable", headers=headers
-        ) from None
-    return JobHandle(
+    jobs_ahead = _enqueue(job, PromptPayload(prompt_ids=prompt_ids, stop=list(chat.stop)))
+    handle = JobHandle(
         request_id=request_id,
         model=model.pk,
         seed=job.seed,
         created_at_s=int(job.created_at.timestamp()),
         payload_key=key,
     )
+    return handle, jobs_ahead
+
+
+def _enqueue(job: Job, payload: PromptPayload) -> int:
+    """How many jobs waited before it. Where it may not or cannot wait, its hold is released and its row says why."""
+    sealed = seal_payload(bytes(job.payload_key or b""), job.pk, payload)
+    try:
+        return enqueue_job(ticket_of(job), sealed)
+    except ApiError as error:
+        fail_job(job=job, error_code=error.code or "")
+        raise
+    except RedisError:
+        fail_job(job=job, error_code="queue_unavailable")
+        message = "The queue does not answer. Nothing was billed; please try again."
+        headers = {"retry-after": "2"}
+        raise ApiError(
+            status=503, message=message, type="internal_server_error", code="queue_unavailable", headers=headers
+        ) from None
