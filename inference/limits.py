@@ -20,6 +20,7 @@ from inference.redis_clients import get_async_redis, get_redis, redis_key
 logger = logging.getLogger(__name__)
 
 LUA = (Path(__file__).parent / "rate_limits.lua").read_text()
+LIMIT_COLUMNS = ("rpm", "rpd", "tpm", "tpd")
 DIMENSIONS = (
     ("requests", "requests per minute (RPM)"),
     ("requests", "requests per day (RPD)"),
@@ -73,9 +74,15 @@ def format_duration(duration_ms: int) -> str:
 
 def get_limits(caller: Caller) -> Limits:
     """The organization's own limits, else its plan's."""
-    columns = ("rpm", "rpd", "tpm", "tpd")
-    own = RateLimit.objects.filter(organization_id=caller.organization_id).values(*columns).first()
-    return Limits(**(own or settings.PLAN_LIMITS[caller.plan]))
+    return list_limits([caller])[0]
+
+
+def list_limits(callers: Sequence[Caller]) -> list[Limits]:
+    """As `get_limits`, for many with one query."""
+    organizations = {caller.organization_id for caller in callers}
+    rows = RateLimit.objects.filter(organization_id__in=organizations).values_list("organization_id", *LIMIT_COLUMNS)
+    own = {organization_id: Limits(*limits) for organization_id, *limits in rows}
+    return [own.get(caller.organization_id) or Limits(**settings.PLAN_LIMITS[caller.plan]) for caller in callers]
 
 
 async def admit_request(*, caller: Caller, model: str, limits: Limits, request_id: str, tokens: int) -> Standing:
