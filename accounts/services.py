@@ -44,6 +44,17 @@ def change_plan(*, organization: Organization, plan: Plan, changed_by: User | No
 
 
 @transaction.atomic
+def set_content_keeping(*, project: Project, keeps_content: bool, changed_by: User | None) -> bool:
+    """Whether prompts and answers of the project's jobs are kept from now on; False if it was so before."""
+    changed = Project.objects.filter(pk=project.pk).exclude(keeps_content=keeps_content)
+    if not changed.update(keeps_content=keeps_content):
+        return False
+    action = "project.keeps_content" if keeps_content else "project.keeps_no_content"
+    record_event(organization=project.organization, actor=changed_by, action=action, target=project.pk)
+    return True
+
+
+@transaction.atomic
 def create_api_key(*, project: Project, name: str, created_by: User | None) -> IssuedKey:
     """A new key. The secret is in the answer and nowhere else."""
     secret = identifiers.new_api_key_secret()

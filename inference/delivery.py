@@ -14,6 +14,7 @@ from inference.pacing import HardwarePace
 from inference.payloads import StreamToken
 from inference.queues import enqueue_job
 from inference.registry import load_model
+from inference.sampling_params import logprobs_of, params_of
 from inference.selectors import get_bound
 from inference.services import (
     MAX_ATTEMPTS,
@@ -25,7 +26,7 @@ from inference.services import (
     start_attempt,
 )
 from inference.streams import StreamWriter, end_stream, get_prompt, is_cancelled
-from lpu_backend import ChatModel, CheckpointError, SamplingParams, Step
+from lpu_backend import ChatModel, CheckpointError, Step
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class _Run:
         """The finish reason, or None when the client went away. Raises ChipsFailedError."""
         pending: list[StreamToken] = []
         flushed_at = 0.0
-        for step in self._model.generate(self._prompt.prompt_ids, self._params()):
+        for step in self._model.generate(self._prompt.prompt_ids, params_of(self._job, self._prompt)):
             self._completion_tokens += 1
             if step.index >= self._writer.next_index:
                 pending.append(_as_token(step))
@@ -137,16 +138,6 @@ class _Run:
                 return step.finish_reason
         raise RuntimeError(f"The answer to {self._job.pk} ended without a reason.")
 
-    def _params(self) -> SamplingParams:
-        job = self._job
-        return SamplingParams(
-            max_completion_tokens=job.max_completion_tokens,
-            temperature=job.temperature,
-            top_p=job.top_p,
-            seed=job.seed,
-            stop=tuple(self._prompt.stop),
-        )
-
     def _write(self, tokens: list[StreamToken], *, is_last: bool) -> bool:
         """Whether the client is gone. After the last token nothing stops the job any more."""
         self._first_token_at = self._first_token_at or timezone.now()
@@ -160,4 +151,5 @@ class _Run:
 
 
 def _as_token(step: Step) -> StreamToken:
-    return StreamToken(step.index, step.text, step.token_id, finish_reason=step.finish_reason or "")
+    finish_reason, logprobs = step.finish_reason or "", logprobs_of(step.logprobs)
+    return StreamToken(step.index, step.text, step.token_id, finish_reason=finish_reason, logprobs=logprobs)

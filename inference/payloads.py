@@ -12,6 +12,8 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from lpu_backend import Constraint
+
 NONCE_BYTES = 12
 
 
@@ -24,10 +26,17 @@ class PromptPayload(msgspec.Struct, frozen=True, array_like=True):
 
     prompt_ids: list[int]
     stop: list[str]
+    top_k: int = 0
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: list[tuple[int, float]] = []
+    top_logprobs: int | None = None
+    constraint: Constraint | None = None
 
 
 class StreamToken(msgspec.Struct, frozen=True, array_like=True):
-    """One token of one choice; `logprobs` is as the API shows them, and there only if they were asked for."""
+    """One token of one choice; `logprobs` is its entry in the API's list, and there only if it was asked for."""
 
     index: int
     text: str

@@ -2,7 +2,10 @@
 
 from celery import shared_task
 
-from inference import delivery
+from inference import (
+    check_tasks,  # noqa: F401 - registers them too
+    delivery,
+)
 from inference.queues import DELIVER_JOB
 
 

@@ -107,3 +107,13 @@ class UsageBucket:
     start_at: datetime
     end_at: datetime
     rows: list[UsageRow]
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceAnswer:
+    """What came out for one choice of a job. `digest` is the engine's, over ids and logits; empty if it has none."""
+
+    token_ids: tuple[int, ...] = field(repr=False)
+    text: str = field(repr=False)
+    finish_reason: str
+    digest: str = ""

@@ -19,9 +19,11 @@ from lpu_backend.cluster import (
 )
 from lpu_backend.compiler.errors import CompileError
 from lpu_backend.config import read_graph
+from lpu_backend.constraints import check_constraint
 from lpu_backend.exceptions import (
     ChatTemplateError,
     CheckpointError,
+    ConstraintError,
     LpuBackendError,
     PromptError,
     SamplingParamsError,
@@ -30,12 +32,16 @@ from lpu_backend.network.topology import Topology, TopologyError, build_topology
 from lpu_backend.null_model import NULL_FIT, NULL_MODEL_ID, NullModel, NullTokenizer
 from lpu_backend.serving_program import Report, ServingProgram
 from lpu_backend.tokenizer import read_tokenizer
+from lpu_backend.tool_calls.formats import ToolFormat
+from lpu_backend.tool_calls.grammar import constrain_arguments, constrain_calls
+from lpu_backend.tool_calls.reading import CallReading, ToolCall, ToolCallReader
 from lpu_backend.types import (
     ChatModel,
     ChatTokenizer,
     Constraint,
     EmulatedTime,
     Engine,
+    EngineLoad,
     Generation,
     Produced,
     SamplingParams,
@@ -48,6 +54,7 @@ __all__ = [
     "GROQCHIP1",
     "NULL_FIT",
     "NULL_MODEL_ID",
+    "CallReading",
     "ChatModel",
     "ChatTemplateError",
     "ChatTokenizer",
@@ -55,8 +62,10 @@ __all__ = [
     "ChipSpec",
     "CompileError",
     "Constraint",
+    "ConstraintError",
     "EmulatedTime",
     "Engine",
+    "EngineLoad",
     "Generation",
     "Inventory",
     "LpuBackendError",
@@ -71,10 +80,16 @@ __all__ = [
     "Step",
     "StepLogprobs",
     "TokenLogprob",
+    "ToolCall",
+    "ToolCallReader",
+    "ToolFormat",
     "Topology",
     "TopologyError",
     "build_topology",
+    "check_constraint",
     "compile_times",
+    "constrain_arguments",
+    "constrain_calls",
     "fit_model",
     "load_model",
     "load_tokenizer",

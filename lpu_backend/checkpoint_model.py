@@ -7,18 +7,22 @@ from pathlib import Path
 
 import msgspec
 
-from lpu_backend.answer import Answer, Vocabulary
+from lpu_backend.answer import Answer
 from lpu_backend.chip import GROQCHIP1
 from lpu_backend.config import CONFIG_FILE, GENERATION_CONFIG_FILE, read_end_of_turn_ids, read_graph
+from lpu_backend.engine.batch_engine import BatchEngine
 from lpu_backend.exceptions import PromptError
 from lpu_backend.runtime.chip_numerics import ChipNumerics
 from lpu_backend.runtime.graph_model import GraphModel
 from lpu_backend.runtime.numerics import Numerics
-from lpu_backend.serial_engine import SerialEngine
+from lpu_backend.runtime.page_pool import PAGE_TOKENS
 from lpu_backend.serving_program import ServingProgram, divide_served_model
 from lpu_backend.tensors import check_weight_files, list_weight_files, read_tensors
 from lpu_backend.tokenizer import TOKENIZER_FILE, CheckpointTokenizer, make_tokenizer
 from lpu_backend.types import EmulatedTime, Engine, SamplingParams, Step, require_room_for_one_token
+
+CACHE_BYTES = 512 * 2**20
+"""Of an engine's keys and values, at most (chosen): once so many were written, a worker keeps that much memory."""
 
 
 class CheckpointModel:
@@ -36,25 +40,32 @@ class CheckpointModel:
         self.context_window = tokenizer.context_window
         self.program_hash = program.program_hash
         self.program = program
-        self._vocabulary = Vocabulary(
-            tokenizer.list_token_bytes(runtime.graph.vocabulary), end_of_turn_ids, tokenizer.drops_first_space
+        self._vocabulary = tokenizer.make_vocabulary(end_of_turn_ids)
+
+    def emulate(self, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> EmulatedTime:
+        return self.program.emulate(
+            prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cached_tokens=cached_tokens
         )
 
-    def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
-        return self.program.emulate(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
-
     def make_engine(self, max_batch: int) -> Engine:
-        return SerialEngine(self.generate, max_batch)
+        """With a cache for as many whole contexts, or what fits in CACHE_BYTES: one at least."""
+        context_pages = -(-self.context_window // PAGE_TOKENS)
+        bound_pages = CACHE_BYTES // self.runtime.make_pool(1).page_bytes
+        pages = max(context_pages, min(max_batch * context_pages, bound_pages))
+        return BatchEngine(self.runtime, self.make_answer, max_batch=max_batch, pages=pages)
 
     def generate(self, prompt_ids: Sequence[int], params: SamplingParams) -> Iterator[Step]:
         """Yield the answer token by token. Raises PromptError at the call."""
+        return self._iterate_steps(tuple(prompt_ids), self.make_answer(prompt_ids, params))
+
+    def make_answer(self, prompt_ids: Sequence[int], params: SamplingParams) -> Answer:
+        """An answer of no tokens yet. Raises PromptError if the model cannot take the prompt."""
         require_room_for_one_token(len(prompt_ids), self.context_window)
         vocabulary = self.runtime.graph.vocabulary
         if min(prompt_ids) < 0 or max(prompt_ids) >= vocabulary:
             raise PromptError(f"a prompt id lies outside the vocabulary of {vocabulary} tokens")
         limit_tokens = min(params.max_completion_tokens, self.context_window - len(prompt_ids))
-        answer = Answer(self._vocabulary, params, prompt_tokens=len(prompt_ids), limit_tokens=limit_tokens)
-        return self._iterate_steps(tuple(prompt_ids), answer)
+        return Answer(self._vocabulary, params, prompt_tokens=len(prompt_ids), limit_tokens=limit_tokens)
 
     def _iterate_steps(self, prompt_ids: Sequence[int], answer: Answer) -> Iterator[Step]:
         cache = self.runtime.make_cache()

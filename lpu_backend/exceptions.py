@@ -2,7 +2,7 @@
 
 
 class LpuBackendError(Exception):
-    """Base of every error of this package. No message holds a prompt or an answer."""
+    """Base of every error of this package. Only a ConstraintError's message holds what a caller sent."""
 
 
 class CheckpointError(LpuBackendError):
@@ -19,6 +19,10 @@ class PromptError(LpuBackendError, ValueError):
 
 class SamplingParamsError(LpuBackendError, ValueError):
     """Sampling parameters outside their range."""
+
+
+class ConstraintError(SamplingParamsError):
+    """A schema or grammar that answers cannot be held to; the message says why, and may quote it."""
 
 
 class CompileError(LpuBackendError):

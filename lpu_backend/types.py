@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from lpu_backend.exceptions import PromptError, SamplingParamsError
+from lpu_backend.tool_calls.formats import ToolFormat
 
 MAX_STOP_STRINGS = 4
 MAX_TOP_LOGPROBS = 20
+MAX_PENALTY = 2.0
+MAX_LOGIT_BIAS = 100.0
 
 FinishReason = Literal["stop", "length"]
 
@@ -46,14 +49,31 @@ class SamplingParams:
     constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
-        if self.max_completion_tokens < 1:
-            raise SamplingParamsError("max_completion_tokens must be at least 1")
-        if not 0.0 <= self.temperature < float("inf"):
-            raise SamplingParamsError("temperature must be a finite number of at least 0")
-        if not 0.0 <= self.top_p <= 1.0:
-            raise SamplingParamsError("top_p must lie between 0 and 1")
-        if len(self.stop) > MAX_STOP_STRINGS or "" in self.stop:
-            raise SamplingParamsError(f"stop takes at most {MAX_STOP_STRINGS} strings, none of them empty")
+        rules = (
+            (self.max_completion_tokens >= 1, "max_completion_tokens must be at least 1"),
+            (0.0 <= self.temperature < float("inf"), "temperature must be a finite number of at least 0"),
+            (0.0 <= self.top_p <= 1.0, "top_p must lie between 0 and 1"),
+            (
+                len(self.stop) <= MAX_STOP_STRINGS and "" not in self.stop,
+                f"stop takes at most {MAX_STOP_STRINGS} strings, none of them empty",
+            ),
+            (self.top_k >= 0, "top_k must be at least 0"),
+            (0.0 <= self.min_p <= 1.0, "min_p must lie between 0 and 1"),
+            (abs(self.frequency_penalty) <= MAX_PENALTY, "frequency_penalty must lie between -2 and 2"),
+            (abs(self.presence_penalty) <= MAX_PENALTY, "presence_penalty must lie between -2 and 2"),
+            (
+                all(token_id >= 0 and abs(bias) <= MAX_LOGIT_BIAS for token_id, bias in self.logit_bias),
+                "logit_bias takes token ids of at least 0 and numbers between -100 and 100",
+            ),
+            (len(dict(self.logit_bias)) == len(self.logit_bias), "logit_bias names a token more than once"),
+            (
+                self.top_logprobs is None or 0 <= self.top_logprobs <= MAX_TOP_LOGPROBS,
+                f"top_logprobs must lie between 0 and {MAX_TOP_LOGPROBS}",
+            ),
+        )
+        for holds, message in rules:
+            if not holds:
+                raise SamplingParamsError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +115,8 @@ class EmulatedTime:
     """What the emulated chips would have taken for one request, alone on the machine.
 
     `tokens_per_second` is completion tokens over `seconds`, prefill included. `mode` names the origin of the cycles:
-    "schedule" is compiled schedules, "null" a model that computes nothing. `saved_cycles` is what a warm prefix cache
-    spared of `cycles`, which are those of a cold one.
+    "schedule" is compiled schedules, "null" a model that computes nothing. `cycles` find nothing cached; `saved_cycles`
+    of them were those of prompt tokens whose keys and values were there already.
     """
 
     chips: int
@@ -128,12 +148,32 @@ class Produced(NamedTuple):
     error: Exception | None = None
 
 
+class EngineLoad(NamedTuple):
+    """What an engine has to do, and what its cache is worth.
+
+    Pages are used by running answers, cached for those to come, or free. `hit_tokens` of all prompts were found in the
+    cache, `missed_tokens` were computed; `preemptions` counts answers that gave their pages back to older ones.
+    """
+
+    running: int
+    waiting: int
+    used_pages: int = 0
+    cached_pages: int = 0
+    free_pages: int = 0
+    hit_tokens: int = 0
+    missed_tokens: int = 0
+    preemptions: int = 0
+
+
 class Engine(Protocol):
     """Computes many answers together; none depends on who shares its batch. For one thread at a time."""
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left to compute."""
+
+    def load(self) -> EngineLoad:
+        """Figures of this moment."""
 
     def submit(
         self,
@@ -142,10 +182,12 @@ class Engine(Protocol):
         *,
         made_ids: Sequence[int] = (),
         wants_digest: bool = False,
+        cache_salt: bytes = b"",
     ) -> Generation:
-        """Take an answer into the batch. With `made_ids`, its first tokens, it goes on with the next one.
+        """Take an answer into the batch. With `made_ids`, its first tokens, it goes on with the next one; if they
+        are a whole answer, its last step is made again.
 
-        Raises PromptError, SamplingParamsError.
+        Only prompts of the same `cache_salt` share keys and values. Raises PromptError, SamplingParamsError.
         """
 
     def cancel(self, generation: Generation) -> None:
@@ -162,8 +204,22 @@ class ChatTokenizer(Protocol):
     def context_window(self) -> int:
         """Prompt and answer together hold at most this many tokens."""
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Ids of the rendered chat template, generation prompt added. Raises ChatTemplateError."""
+    @property
+    def vocabulary_tokens(self) -> int:
+        """Ids are below this number."""
+
+    @property
+    def tool_format(self) -> ToolFormat:
+        """How the model writes calls of functions."""
+
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> list[int]:
+        """Ids of the rendered chat template, generation prompt added.
+
+        Messages and tools have the shapes of the OpenAI API, with text for content. Raises ChatTemplateError.
+        """
+
+    def check_constraint(self, constraint: Constraint) -> None:
+        """Raises ConstraintError, which says why, unless answers can be held to it."""
 
 
 class ChatModel(Protocol):
@@ -190,8 +246,8 @@ class ChatModel(Protocol):
     def make_engine(self, max_batch: int) -> Engine:
         """A new engine, which computes at most so many answers at once; more wait."""
 
-    def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
-        """What the emulated chips would have taken for these token counts."""
+    def emulate(self, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> EmulatedTime:
+        """What the emulated chips would have taken for these token counts, and what cached ones of the prompt save."""
 
 
 def require_room_for_one_token(prompt_tokens: int, context_window_tokens: int) -> None:

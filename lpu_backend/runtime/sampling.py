@@ -10,10 +10,15 @@ from lpu_backend.arithmetic.functions import exp_in_range
 from lpu_backend.types import SamplingParams
 
 SEED_MASK = 2**64 - 1
+Logits = NDArray[np.float32] | NDArray[np.float64]
 
 
-def sample_token(logits: NDArray[np.float32], params: SamplingParams, position: int) -> int:
-    """One token id from logits of shape [vocabulary]; `position` is the token's place in the whole sequence."""
+def sample_token(logits: Logits, params: SamplingParams, position: int) -> int:
+    """One token id from logits of shape [vocabulary], after bias, penalties and constraint (see logit_rules).
+
+    Temperature, then top_k, top_p and min_p narrow the choice, each what the one before left. `position` is the token's
+    place in the whole sequence.
+    """
     if params.temperature == 0.0:
         return int(np.argmax(logits))
     exponents = logits.astype(np.float64)
@@ -22,16 +27,37 @@ def sample_token(logits: NDArray[np.float32], params: SamplingParams, position: 
         exponents /= params.temperature
         weights = exp_in_range(exponents.astype(np.float32)).astype(np.float64)
     draw = draw_uniform(params.seed, position)
-    if params.top_p == 1.0:
+    if params.top_k == 0 and params.top_p == 1.0 and params.min_p == 0.0:
         return _pick(weights, draw)
-    nucleus = _list_nucleus(weights, params.top_p)
-    return int(nucleus[_pick(weights[nucleus], draw)])
+    kept = _list_kept(weights, params)
+    return int(kept[_pick(weights[kept], draw)])
 
 
 def draw_uniform(seed: int, position: int) -> float:
     """A number in [0, 1) with 53 random bits: the first of Philox-4x64, keyed by seed, counting from position."""
     generator = np.random.Philox(key=seed & SEED_MASK, counter=[0, position, 0, 0])
     return int(generator.random_raw() >> 11) * 2.0**-53
+
+
+def _list_kept(weights: NDArray[np.float64], params: SamplingParams) -> NDArray[np.intp]:
+    """Ids that may be drawn: by rank, or by id where min_p alone narrows them."""
+    kept = list_largest(weights, params.top_k) if params.top_k else np.arange(len(weights))
+    if params.top_p < 1.0:
+        kept = kept[_list_nucleus(weights[kept], params.top_p)]
+    if params.min_p > 0.0:
+        left = weights[kept]
+        kept = kept[left >= params.min_p * left.max()]
+    return kept
+
+
+def list_largest(values: Logits, count: int) -> NDArray[np.intp]:
+    """Indices of the `count` largest values, or of all if they are fewer: largest first, lower ones first on a tie."""
+    count = min(count, len(values))
+    if count == 0:
+        return np.empty(0, dtype=np.intp)
+    least = np.partition(values, len(values) - count)[len(values) - count]
+    candidates = np.flatnonzero(values >= least)
+    return candidates[np.argsort(-values[candidates], kind="stable")][:count]
 
 
 def _list_nucleus(weights: NDArray[np.float64], top_p: float) -> NDArray[np.intp]:

@@ -18,6 +18,7 @@ from lpu_backend.checkpoint_model import CheckpointModel, read_model
 from lpu_backend.runtime.chip_numerics import ChipNumerics
 from lpu_backend.runtime.float_numerics import FloatNumerics
 from lpu_backend.runtime.kv_cache import KvCache
+from lpu_backend.runtime.page_pool import TokenRun
 from tests.lpu_backend.tiny_checkpoint import VOCABULARY_TOKENS, WriteCheckpoint
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ def run_chunks(model: CheckpointModel, chunks: list[list[int]], cache: KvCache |
     """Logits after every token, the tokens given in these chunks."""
     runtime = model.runtime
     cache = cache or runtime.make_cache()
-    return np.concatenate([runtime.compute_logits(runtime.compute_hidden(ids, cache)) for ids in chunks])
+    return np.concatenate([runtime.compute_logits(runtime.extend(ids, cache)) for ids in chunks])
 
 
 def cut(ids: list[int], sizes: list[int]) -> list[list[int]]:
@@ -52,13 +53,13 @@ def test_grouping_changes_no_bit_past_the_context_of_one_exact_product(write_che
 
 
 def test_rows_of_another_sequence_that_begins_alike_serve_as_well(model: CheckpointModel) -> None:
-    first, second = model.runtime.make_cache(), model.runtime.make_cache()
-    run_chunks(model, [IDS], first)
-    second.vectors[:, :, :200] = first.vectors[:, :, :200]
-    second.scales[:, :, :200] = first.scales[:, :, :200]
-    second.length_tokens = 200
-    fork = [*IDS[:200], 9, 8, 7]
-    np.testing.assert_array_equal(run_chunks(model, [fork[200:]], second), run_chunks(model, [fork])[200:])
+    pool = model.runtime.make_pool(21)
+    first = np.array([20, *range(18)], np.int32)
+    model.runtime.compute_hidden([TokenRun(IDS, 0, first)], pool)
+    fork = [*IDS[:192], 9, 8, 7]
+    second = np.append(first[:12], np.int32(19))
+    hidden = model.runtime.compute_hidden([TokenRun(fork[192:], 192, second)], pool)
+    np.testing.assert_array_equal(model.runtime.compute_logits(hidden), run_chunks(model, [fork])[192:])
 
 
 def test_the_logits_are_near_those_of_float32(write_checkpoint: WriteCheckpoint) -> None:

@@ -1,0 +1,112 @@
+"""Constrained decoding: which tokens may come next, so that an answer is JSON, fits a schema, or follows a grammar.
+
+llguidance (https://github.com/guidance-ai/llguidance) keeps the parser; here is what of it the product uses.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
+from numpy.typing import NDArray
+
+from lpu_backend.exceptions import ConstraintError
+from lpu_backend.types import Constraint
+
+# Between the parts of JSON: nothing, a space, or a new line and its indentation. Without a bound a model may go on with
+# blanks until it has no tokens left.
+JSON_WHITESPACE = r" |\n {0,24}"
+MESSAGE_CHARACTERS = 500
+_ANY_OBJECT = {"type": "object"}
+
+
+def grammar_of(constraint: Constraint) -> str:
+    """The constraint in llguidance's own form. Raises ConstraintError for a schema that is no JSON object."""
+    if constraint.kind == "grammar":
+        return LLMatcher.grammar_from_lark(constraint.source)
+    try:
+        schema: Any = json.loads(constraint.source) if constraint.kind == "json_schema" else _ANY_OBJECT
+        return LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_pattern": JSON_WHITESPACE})
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConstraintError(str(error)) from None
+
+
+def check_constraint(constraint: Constraint) -> None:
+    """Raises ConstraintError, with what is wrong, unless answers can be held to it. Needs no model."""
+    is_error, messages = LLMatcher.validate_grammar_with_warnings(grammar_of(constraint))
+    if is_error:
+        raise ConstraintError(" ".join(messages[0].split())[:MESSAGE_CHARACTERS])
+
+
+class GrammarTokenizer:
+    """A model's tokens as grammars see them. Made when the first answer asks for it; for any number of threads."""
+
+    def __init__(
+        self, token_bytes: Sequence[bytes], end_of_turn_ids: frozenset[int], encode: Callable[[str], list[int]]
+    ) -> None:
+        """`token_bytes` are those of every id, none for special tokens; `encode` gives a text's ids."""
+        self._token_bytes, self._end_of_turn_ids, self._encode = token_bytes, sorted(end_of_turn_ids), encode
+        self._lock = Lock()
+        self._made: LLTokenizer | None = None
+
+    def start(self, constraint: Constraint) -> "ConstraintMatcher":
+        """A matcher before its first token. Raises ConstraintError."""
+        return ConstraintMatcher(LLMatcher(self._tokenizer(), grammar_of(constraint), log_level=0), self._token_bytes)
+
+    def _tokenizer(self) -> LLTokenizer:
+        with self._lock:
+            if self._made is None:
+                if not self._end_of_turn_ids:
+                    raise ConstraintError("a model without an end-of-turn token cannot be held to a format")
+                wrapped = TokenizerWrapper(_Tokens(self._token_bytes, self._end_of_turn_ids[0], self._encode))
+                self._made = LLTokenizer(wrapped, n_vocab=len(self._token_bytes), eos_token=self._end_of_turn_ids)
+            return self._made
+
+
+class ConstraintMatcher:
+    """Where one answer stands in its grammar."""
+
+    def __init__(self, matcher: LLMatcher, token_bytes: Sequence[bytes]) -> None:
+        self._matcher, self._vocabulary_tokens = matcher, len(token_bytes)
+        self._raise_error()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing can follow any more."""
+        return self._matcher.is_stopped()
+
+    def list_allowed(self) -> NDArray[np.bool_]:
+        """[vocabulary]: which ids may be next, an end of turn among them where the answer may end. ConstraintError if
+        none may, or the grammar has become too complex."""
+        try:
+            bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        except ValueError as error:
+            raise ConstraintError(str(error)) from None
+        allowed = np.unpackbits(bits, count=self._vocabulary_tokens, bitorder="little").view(np.bool_)
+        if not allowed.any():
+            raise ConstraintError("no token of the vocabulary continues this answer")
+        return allowed
+
+    def accept(self, token_id: int) -> None:
+        """The answer goes on with this token. Raises ConstraintError if it was not allowed."""
+        if not self._matcher.consume_token(token_id):
+            self._raise_error()
+
+    def _raise_error(self) -> None:
+        if self._matcher.is_error():
+            raise ConstraintError(self._matcher.get_error().partition("\n")[0])
+
+
+class _Tokens:
+    """What llguidance reads of a tokenizer."""
+
+    bos_token_id = None
+
+    def __init__(self, tokens: Sequence[bytes], eos_token_id: int, encode: Callable[[str], list[int]]) -> None:
+        self.tokens, self.eos_token_id, self._encode = tokens, eos_token_id, encode
+        self.special_token_ids = [token_id for token_id, text in enumerate(tokens) if not text]
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        return self._encode(text if isinstance(text, str) else text.decode("utf-8"))
