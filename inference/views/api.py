@@ -36,7 +36,8 @@ def api_view(method: str) -> Callable[[AsyncView], AsyncView]:
         @wraps(view)
         async def answer(request: HttpRequest, *args: str, **kwargs: str) -> HttpResponseBase:
             response = await _answer_safely(view, method, request, *args, **kwargs)
-            response.headers.setdefault("x-request-id", new_request_id())
+            if "x-request-id" not in response.headers:
+                response.headers["x-request-id"] = new_request_id()
             if isinstance(response, HttpResponse):
                 response.headers["content-length"] = str(len(response.content))
             return response

@@ -9,6 +9,7 @@ from accounts.models import Organization, Project
 from accounts.types import Caller
 from billing.models import Balance, Hold
 from billing.selectors import get_funds
+from inference import chat
 from inference.chat import Submission, start_chat
 from inference.exceptions import ApiError
 from inference.models import Job, RateLimit
@@ -21,7 +22,9 @@ CHAT = ChatRequest(NULL, (Message("user", "Hello"),), max_completion_tokens=16)
 
 
 @pytest.fixture
-def caller(project: Project, settings: Settings) -> Caller:
+def caller(project: Project, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Caller:
+    """Whose jobs wait: no worker takes them."""
+    monkeypatch.setattr(chat, "enqueue_job", lambda *_, **__: 0)
     settings.SERVES_NULL_MODEL = True
     get_redis().flushdb()
     RateLimit.objects.create(organization=project.organization, rpm=10**5, rpd=10**6, tpm=10**7, tpd=10**9)
