@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from accounts.types import Caller
 from billing.exceptions import InsufficientBalanceError, NoPriceError
-from inference.database import Combiner
+from inference.database import combined
 from inference.exceptions import ApiError, invalid_request, model_not_found, model_unavailable
 from inference.limits import Limits, Standing, admit_request, give_back_request, list_limits
 from inference.models import Job, LanguageModel, new_request_id
@@ -160,5 +160,5 @@ def _enqueue(job: Job, payload: PromptPayload) -> JobHandle | Exception:
 
 
 # Calls that come while a round is under way are taken together by the next one.
-_look_ups = Combiner(_look_up)
-_reservations = Combiner(_reserve_and_enqueue)
+_look_ups = combined(_look_up)
+_reservations = combined(_reserve_and_enqueue)

@@ -14,7 +14,8 @@ from django.views.decorators.csrf import csrf_exempt
 from accounts.exceptions import AuthenticationError
 from accounts.selectors import get_callers
 from accounts.types import Caller
-from inference.database import Combiner, on_database
+from inference.combining import Combiner
+from inference.database import combined, on_database
 from inference.exceptions import ApiError
 from inference.limits import get_limits, peek_limits
 from inference.models import new_request_id
@@ -23,7 +24,7 @@ from inference.views.envelope import envelope_response, internal_error, method_n
 logger = logging.getLogger(__name__)
 
 # One query for all that come at once; nothing is remembered, so that a revoked key stops working with its next call.
-_callers = Combiner[str, Caller](get_callers)
+_callers: Combiner[str, Caller] = combined(get_callers)
 
 AsyncView = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
