@@ -5,26 +5,25 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from accounts.types import Caller
 from billing.exceptions import InsufficientBalanceError, NoPriceError
 from inference.database import combined
+from inference.dispatch import enqueue_job, ticket_of
 from inference.exceptions import ApiError, invalid_request, model_not_found, model_unavailable
 from inference.limits import Limits, Standing, admit_request, give_back_request, list_limits
 from inference.models import Job, LanguageModel, new_request_id
-from inference.payloads import PromptPayload, new_payload_key
-from inference.queues import enqueue_job
+from inference.payloads import PromptPayload, new_payload_key, seal_payload
 from inference.registry import load_tokenizer
 from inference.selectors import get_models
 from inference.services import create_jobs, fail_job, new_job
-from inference.streams import put_prompt
 from inference.types import ChatRequest, JobHandle
 from lpu_backend import ChatTemplateError, CheckpointError
 
 # A prompt longer than this is tokenized on a thread, so that it does not hold up the streams of others.
 INLINE_CHARACTERS = 20_000
+SERVICE_TIERS = {"flex": Job.ServiceTier.FLEX}  # what else a call may name is served on demand
 SEED_LIMIT = 2**31  # seeds that we draw fit any client's integer
 
 
@@ -34,12 +33,14 @@ class Submission:
 
     handle: JobHandle
     standing: Standing
+    jobs_ahead: int  # waited for the model when it was queued
 
 
 async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -> Submission:
     """Queues one chat completion.
 
-    Raises ApiError: 404 unknown model, 400 a prompt that does not fit, 413 or 429 limits, 402 balance, 503 no broker.
+    Raises ApiError: 404 unknown model, 400 a prompt that does not fit, 413 or 429 limits, 402 balance, 503 a full
+    queue or none, 498 no room for the flex tier.
     """
     model, limits = await _look_ups.ask((caller, chat.model))
     prompt_ids = await _count_prompt(model, chat)
@@ -59,6 +60,7 @@ async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -
         deployment=model.deployment,
         source=source,
         is_stream=chat.is_stream,
+        service_tier=SERVICE_TIERS.get(chat.service_tier or "", Job.ServiceTier.ON_DEMAND),
         temperature=chat.temperature,
         top_p=chat.top_p,
         seed=secrets.randbelow(SEED_LIMIT) if chat.seed is None else chat.seed,
@@ -67,11 +69,12 @@ async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -
         payload_key=new_payload_key(),
     )
     try:
-        handle = await _reservations.ask((job, PromptPayload(prompt_ids=prompt_ids, stop=list(chat.stop))))
+        payload = PromptPayload(prompt_ids=prompt_ids, stop=list(chat.stop))
+        handle, jobs_ahead = await _reservations.ask((job, payload))
     except BaseException:
         await give_back_request(caller=caller, model=model.pk, request_id=request_id)
         raise
-    return Submission(handle=handle, standing=standing)
+    return Submission(handle=handle, standing=standing, jobs_ahead=jobs_ahead)
 
 
 def _look_up(asked: Sequence[tuple[Caller, str]]) -> list[tuple[LanguageModel, Limits] | Exception]:
@@ -119,7 +122,9 @@ def _max_completion_tokens(model: LanguageModel, chat: ChatRequest, prompt_token
     return asked or min(model.default_max_completion_tokens, room)
 
 
-def _reserve_and_enqueue(reservations: Sequence[tuple[Job, PromptPayload]]) -> list[JobHandle | Exception]:
+def _reserve_and_enqueue(
+    reservations: Sequence[tuple[Job, PromptPayload]],
+) -> list[tuple[JobHandle, int] | Exception]:
     """Holds the money of all and writes their rows in one transaction; who was not refused is queued."""
     created = create_jobs([job for job, _ in reservations])
     return [
@@ -137,26 +142,30 @@ def _refusal(error: Exception) -> Exception:
     return error
 
 
-def _enqueue(job: Job, payload: PromptPayload) -> JobHandle | Exception:
-    """Where the job cannot wait, its hold is released and its row says why."""
+def _enqueue(job: Job, payload: PromptPayload) -> tuple[JobHandle, int] | Exception:
+    """Its handle, and how many jobs waited before it. Where it may not or cannot wait, its hold is released and its row
+    says why."""
     key = bytes(job.payload_key or b"")
     try:
-        put_prompt(request_id=job.pk, key=key, payload=payload)
-        enqueue_job(request_id=job.pk, model=job.model_id)
-    except (BrokerError, RedisError):
+        jobs_ahead = enqueue_job(ticket_of(job), seal_payload(key, job.pk, payload))
+    except ApiError as error:
+        fail_job(job=job, error_code=error.code or "")
+        return error
+    except RedisError:
         fail_job(job=job, error_code="queue_unavailable")
         message = "The queue does not answer. Nothing was billed; please try again."
         headers = {"retry-after": "2"}
         return ApiError(
             status=503, message=message, type="internal_server_error", code="queue_unavailable", headers=headers
         )
-    return JobHandle(
+    handle = JobHandle(
         request_id=job.pk,
         model=job.model_id,
         seed=job.seed,
         created_at_s=int(job.created_at.timestamp()),
         payload_key=key,
     )
+    return handle, jobs_ahead
 
 
 # Calls that come while a round is under way are taken together by the next one.

@@ -4,10 +4,11 @@ from typing import Any
 
 import msgspec
 
-from inference.exceptions import ApiError, engine_fault
+from inference.exceptions import ApiError, deadline_exceeded, engine_fault
 from inference.types import EndEvent, JobHandle, TokenEvent
 
 DONE = b"data: [DONE]\n\n"
+FAULTS = {"deadline_exceeded": deadline_exceeded}  # by the error code of the job; any other is the engine's
 _encoder = msgspec.json.Encoder()
 
 
@@ -32,7 +33,7 @@ def usage_of(ending: EndEvent) -> dict[str, Any]:
 
 
 def fault_of(ending: EndEvent) -> ApiError | None:
-    return engine_fault() if ending.error_code else None
+    return FAULTS.get(ending.error_code, engine_fault)() if ending.error_code else None
 
 
 class CompletionWriter:
@@ -40,7 +41,7 @@ class CompletionWriter:
 
     def __init__(self, handle: JobHandle, *, service_tier: str | None, include_usage: bool) -> None:
         self._handle = handle
-        self._service_tier = "auto" if service_tier == "auto" else None
+        self._service_tier = service_tier if service_tier in ("auto", "flex") else None
         self._include_usage = include_usage
         self.program_hash = ""
 

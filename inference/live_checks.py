@@ -20,11 +20,10 @@ from redis.exceptions import RedisError
 
 from inference.alerts import alert_difference
 from inference.check_queues import choose_worker, send_live_check
-from inference.kept_content import get_content, is_kept, keep_content
-from inference.leases import slots_key
+from inference.dispatch import count_waiting, slots_key
+from inference.kept_content import Completed, get_content, is_kept, keep_content
 from inference.models import Check, Job
 from inference.payloads import PromptPayload, open_prompt
-from inference.queues import is_queue_empty
 from inference.redis_clients import get_redis, redis_key
 from inference.registry import load_model
 from inference.replay import OvertakenError, compute_answers, end_check, find_difference
@@ -74,21 +73,21 @@ def offer_check(job: Job) -> None:
         logger.warning("No check of job %s: %s", job.pk, type(error).__name__)
 
 
-def record_answers(*, job: Job, prompt: PromptPayload, answers: Sequence[ChoiceAnswer], program_hash: str) -> None:
-    """Called by a worker when the last token of a job was made, before it settles: keeps its content where its project
-    wants that, and tells its check, if it has one, what came out."""
-    keep_content(job=job, prompt=prompt, answers=answers, program_hash=program_hash)
-    if wants_check(job):
-        report_original(job, answers)
-
-
-def report_original(job: Job, answers: Sequence[ChoiceAnswer]) -> None:
-    """Leaves the answers' marks for the job's check."""
-    marks = msgspec.json.encode(_mark(bytes(job.payload_key or b""), answers))
+def record_answers(completed: Sequence[Completed]) -> None:
+    """Called by a worker when the last tokens of jobs were made, before it settles them: keeps the content of those
+    whose projects want that, and tells the checks of those that have one what came out. May be called twice."""
+    keep_content(completed)
+    checked = [each for each in completed if wants_check(each.job)]
+    if not checked:
+        return
+    pipeline = get_redis().pipeline(transaction=False)
+    for each in checked:
+        marks = _mark(bytes(each.job.payload_key or b""), each.answers)
+        pipeline.set(_marks_key(each.job.pk), msgspec.json.encode(marks), ex=MARKS_S)
     try:
-        get_redis().set(_marks_key(job.pk), marks, ex=MARKS_S)
+        pipeline.execute()
     except RedisError as error:
-        logger.warning("The check of job %s learns nothing: %s", job.pk, type(error).__name__)
+        logger.warning("The checks of %d jobs learn nothing: %s", len(checked), type(error).__name__)
 
 
 def run_live_check(*, request_id: str, worker: str, original_worker: str) -> Check | None:
@@ -158,7 +157,7 @@ def _as_verdict(difference: str) -> tuple[Check.Verdict, str]:
 
 def is_under_load(job: Job) -> bool:
     """Whether something waits in the queue of the job's model, or every slot of its deployment is taken."""
-    if not is_queue_empty(job.model_id):
+    if count_waiting(job.model_id):
         return True
     deployment = job.deployment
     if deployment is None:

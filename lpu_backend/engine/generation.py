@@ -57,7 +57,7 @@ class BatchGeneration:
 
     def iterate_findable_keys(self) -> Iterator[bytes]:
         """Keys of the pages that it needs next, none of whose logits are needed."""
-        if self.filled_tokens % PAGE_TOKENS == 0:
+        if self.filled_tokens == len(self.pages) * PAGE_TOKENS:
             for page_index in range(self.published_pages, self.logits_position // PAGE_TOKENS):
                 yield self._keys.get(page_index, self.ids)
 

@@ -85,7 +85,7 @@ def test_it_names_an_unknown_parameter() -> None:
         ("stream", "yes"),
         ("messages", []),
         ("model", ""),
-        ("service_tier", "flex"),
+        ("service_tier", "batch"),
     ],
 )
 def test_it_names_the_parameter_with_a_wrong_value(name: str, value: object) -> None:

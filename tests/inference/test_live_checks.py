@@ -14,7 +14,7 @@ from billing.selectors import get_funds
 from console.weekly_report import get_figures, parse_week
 from inference import check_queues, kept_content, live_checks
 from inference.check_queues import choose_worker
-from inference.kept_content import keep_content
+from inference.kept_content import Completed, keep_content
 from inference.live_checks import offer_check, record_answers, run_live_check, wants_check
 from inference.models import Check, Deployment, Job
 from inference.payloads import PromptPayload, new_payload_key
@@ -37,6 +37,7 @@ def _everything_is_checked(settings: Any) -> None:
     settings.LIVE_CHECK_SHARE = 1.0
     get_redis().flushdb()
     kept_content._keeps_content.cache_clear()
+    check_queues._list_alive.cache_clear()
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def job(project: Project) -> Job:
 def complete(job: Job, model: ChatModel | None = None) -> None:
     """What the job's own worker says at its end."""
     answers = compute_answers(model or null_model(), job, PROMPT)
-    record_answers(job=job, prompt=PROMPT, answers=answers, program_hash=null_model().program_hash)
+    record_answers([Completed(job, PROMPT, answers, null_model().program_hash)])
 
 
 def check(job: Job) -> Check:
@@ -197,9 +198,11 @@ def test_a_check_is_offered_to_another_worker_where_there_is_one(job: Job, monke
     monkeypatch.setattr(check_queues, "_here", "worker-1@lpu")
     offer_check(job)
     assert sent == []  # nobody is alive
+    check_queues._list_alive.cache_clear()
     for name, served in (("worker-1@lpu", b"*"), ("worker-2@lpu", b"another-model")):
         get_redis().set(alive_key(name), served)
     offer_check(job)
+    check_queues._list_alive.cache_clear()
     get_redis().set(alive_key("worker-2@lpu"), NULL.encode())
     offer_check(job)
     assert sent == ["worker-1@lpu", "worker-2@lpu"]
@@ -209,6 +212,13 @@ def test_a_check_is_offered_to_another_worker_where_there_is_one(job: Job, monke
     assert choose_worker("unknown-model") == "worker-1@lpu"
 
 
+def test_what_nobody_takes_up_does_not_stay_in_redis(job: Job) -> None:
+    check_queues.send_live_check(request_id=job.pk, name="gone@lpu")
+    queue = check_queues.check_queue("gone@lpu")
+    assert get_redis().llen(queue) == 1
+    assert 0 < get_redis().ttl(queue) <= check_queues.LAPSE_S
+
+
 def test_only_kept_or_chosen_jobs_need_a_digest(job: Job, settings: Any) -> None:
     assert live_checks.wants_digest(job)
     settings.LIVE_CHECK_SHARE = 0.0
@@ -216,4 +226,4 @@ def test_only_kept_or_chosen_jobs_need_a_digest(job: Job, settings: Any) -> None
     Project.objects.update(keeps_content=True)
     kept_content._keeps_content.cache_clear()
     assert live_checks.wants_digest(job)
-    assert keep_content(job=job, prompt=PromptPayload([1], []), answers=[], program_hash="")
+    assert keep_content([Completed(job, PromptPayload([1], []), [], "")]) == 1

@@ -27,15 +27,15 @@ class PageReader:
 
     def __init__(self) -> None:
         self.run_tokens: list[int] = []
-        self.fault: Exception | None = None
+        self.interruption: BaseException | None = None
 
     def make_pool(self, pages: int) -> NDArray[np.int32]:
         return np.full((pages, PAGE_TOKENS), -1, np.int32)
 
     def compute_hidden(self, runs: Sequence[TokenRun], pool: NDArray[np.int32]) -> NDArray[np.float32]:
-        if self.fault is not None:
-            fault, self.fault = self.fault, None
-            raise fault
+        if self.interruption is not None:
+            interruption, self.interruption = self.interruption, None
+            raise interruption
         self.run_tokens.append(sum(len(run.token_ids) for run in runs))
         for run in runs:
             assert len(run.pages) * PAGE_TOKENS >= run.end_position

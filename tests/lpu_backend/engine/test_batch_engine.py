@@ -84,13 +84,13 @@ def test_amid_cancellations_faults_and_takeovers_every_other_answer_is_whole(see
         outcomes.append(submit(engine, request))
         outcomes[-1].steps += whole.steps[: min(len(made_ids), len(whole.steps) - 1)]
         for _ in range(random.randrange(6)):
-            runtime.fault = MemoryError() if random.random() < 0.02 else None
+            runtime.interruption = MemoryError() if random.random() < 0.02 else None
             tick(engine, [each for each in outcomes if each not in cancelled])
         if random.random() < 0.2:
             victim = random.choice(outcomes)
             engine.cancel(victim.generation)
             cancelled.add(victim)
-    runtime.fault = None
+    runtime.interruption = None
     pairs = [(each, whole) for each, whole in zip(outcomes, expected, strict=True) if each not in cancelled]
     finish(engine, [each for each, _ in pairs])
     healthy = [(each, whole) for each, whole in pairs if each.error is None]
@@ -288,10 +288,24 @@ def test_a_fault_of_the_forward_pass_fails_those_it_ran_and_nobody_after() -> No
     request = Request((5,) * 40, SamplingParams(20, temperature=1.5, seed=1))
     outcomes = [submit(engine, request) for _ in range(3)]
     tick(engine, outcomes)
-    runtime.fault = MemoryError()
+    runtime.interruption = MemoryError()
     finish(engine, outcomes)
     assert [type(each.error) for each in outcomes] == [MemoryError, MemoryError, type(None)]
     assert_alike(outcomes[2:], [run_alone(request)])
+
+
+def test_a_step_that_was_interrupted_is_taken_again() -> None:
+    runtime = PageReader()
+    engine = make_engine(runtime=runtime)
+    requests = [Request((5,) * 70, SamplingParams(20, temperature=1.5, seed=seed)) for seed in range(3)]
+    outcomes = [submit(engine, each) for each in requests]
+    for _ in range(4):
+        runtime.interruption = KeyboardInterrupt()
+        with pytest.raises(KeyboardInterrupt):
+            tick(engine, outcomes)
+        tick(engine, outcomes)
+    finish(engine, outcomes)
+    assert_alike(outcomes, [run_alone(each) for each in requests])
 
 
 def test_a_pool_that_does_not_hold_a_context_is_refused() -> None:

@@ -12,7 +12,7 @@ import pytest
 from lpu_backend import PromptError
 from lpu_backend.checkpoint_model import CheckpointModel, read_model
 from lpu_backend.engine.batch_engine import BatchEngine
-from lpu_backend.types import SamplingParams, Step
+from lpu_backend.types import Constraint, SamplingParams, Step
 from tests.lpu_backend.engine.driving import Outcome, Request, finish, run, submit, tick
 from tests.lpu_backend.tiny_checkpoint import CONTEXT_WINDOW_TOKENS, VOCABULARY_TOKENS, WriteCheckpoint
 
@@ -100,6 +100,26 @@ def test_it_goes_on_after_what_another_engine_made(made_tokens: int, endless: Ch
     resumed = replace(request, made_ids=tuple(begun.ids))
     outcomes = run(endless.make_engine(4), resumed, *make_requests(3))
     assert_undisturbed(endless, [resumed], outcomes[:1])
+
+
+RULED = [
+    SamplingParams(60, temperature=2.0, seed=1, constraint=Constraint("grammar", 'start: ("ab" | "cd"){20}')),
+    SamplingParams(30, temperature=1.5, seed=2, frequency_penalty=1.5, presence_penalty=0.5, top_logprobs=3),
+    SamplingParams(30, temperature=1.5, seed=3, top_k=40, min_p=0.02, top_p=0.9, logit_bias=((7, 4.0), (8, -100.0))),
+    SamplingParams(30, temperature=0.0, top_logprobs=0),
+]
+
+
+@pytest.mark.parametrize("made_tokens", [0, 9])
+def test_rules_and_constraints_hold_in_a_batch_and_after_a_takeover(made_tokens: int, model: CheckpointModel) -> None:
+    requests = [Request((0, 40 + index, 50), params) for index, params in enumerate(RULED)]
+    whole = [list(model.generate(each.prompt_ids, each.params)) for each in requests]
+    assert all(len(steps) > made_tokens for steps in whole)
+    begun = [
+        replace(each, made_ids=tuple(step.token_id for step in steps[:made_tokens]))
+        for each, steps in zip(requests, whole, strict=True)
+    ]
+    assert_undisturbed(model, begun, run(model.make_engine(4), *begun))
 
 
 @pytest.mark.parametrize("prompt_ids", [[], [7] * CONTEXT_WINDOW_TOKENS, [-1], [VOCABULARY_TOKENS]])
