@@ -1,6 +1,5 @@
 """From a validated request to a queued job: count the prompt, admit, hold the money, enqueue."""
 
-import asyncio
 import secrets
 from dataclasses import dataclass
 
@@ -13,26 +12,25 @@ from inference.database import on_database
 from inference.exceptions import ApiError, invalid_request, model_not_found, model_unavailable
 from inference.limits import Limits, Standing, admit_request, get_limits, give_back_request
 from inference.models import Job, LanguageModel, new_request_id
-from inference.payloads import PromptPayload, new_payload_key
+from inference.payloads import new_payload_key
+from inference.prompts import Prompt, payload_of, prepare_prompt
 from inference.queues import enqueue_job
-from inference.registry import load_tokenizer
 from inference.selectors import get_model
 from inference.services import create_job, fail_job
 from inference.streams import put_prompt
 from inference.types import ChatRequest, JobHandle
-from lpu_backend import ChatTemplateError, CheckpointError
+from lpu_backend import ToolFormat
 
-# A prompt longer than this is tokenized on a thread, so that it does not hold up the streams of others.
-INLINE_CHARACTERS = 20_000
 SEED_LIMIT = 2**31  # seeds that we draw fit any client's integer
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job that was admitted, paid for in advance and queued."""
+    """A job that was admitted, paid for in advance and queued; `tool_format` where its answer may call functions."""
 
     handle: JobHandle
     standing: Standing
+    tool_format: ToolFormat | None = None
 
 
 async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -> Submission:
@@ -41,24 +39,24 @@ async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -
     Raises ApiError: 404 unknown model, 400 a prompt that does not fit, 413 or 429 limits, 402 balance, 503 no broker.
     """
     model, limits = await on_database(_look_up, caller, chat.model)
-    prompt_ids = await _count_prompt(model, chat)
-    max_completion_tokens = _max_completion_tokens(model, chat, len(prompt_ids))
+    prompt = await prepare_prompt(model, chat)
+    max_completion_tokens = _max_completion_tokens(model, chat, len(prompt.ids))
     request_id = new_request_id()
     standing = await admit_request(
         caller=caller,
         model=model.pk,
         limits=limits,
         request_id=request_id,
-        tokens=len(prompt_ids) + max_completion_tokens,
+        tokens=len(prompt.ids) + chat.choices * max_completion_tokens,
     )
     try:
         handle = await on_database(
-            _reserve_and_enqueue, request_id, caller, model, chat, prompt_ids, max_completion_tokens, source
+            _reserve_and_enqueue, request_id, caller, model, chat, prompt, max_completion_tokens, source
         )
     except BaseException:
         await give_back_request(caller=caller, model=model.pk, request_id=request_id)
         raise
-    return Submission(handle=handle, standing=standing)
+    return Submission(handle=handle, standing=standing, tool_format=prompt.tool_format)
 
 
 def _look_up(caller: Caller, model_id: str) -> tuple[LanguageModel, Limits]:
@@ -68,19 +66,6 @@ def _look_up(caller: Caller, model_id: str) -> tuple[LanguageModel, Limits]:
     if model.outage:
         raise model_unavailable(model.pk, model.outage)
     return model, get_limits(caller)
-
-
-async def _count_prompt(model: LanguageModel, chat: ChatRequest) -> list[int]:
-    messages = [{"role": message.role, "content": message.content} for message in chat.messages]
-    try:
-        tokenizer = load_tokenizer(model.pk, model.deployment)
-        if sum(len(message.content) for message in chat.messages) > INLINE_CHARACTERS:
-            return await asyncio.to_thread(tokenizer.encode_chat, messages)
-        return tokenizer.encode_chat(messages)
-    except ChatTemplateError as error:
-        raise invalid_request(str(error), param="messages") from None
-    except CheckpointError as error:
-        raise model_unavailable(model.pk, str(error)) from None
 
 
 def _max_completion_tokens(model: LanguageModel, chat: ChatRequest, prompt_tokens: int) -> int:
@@ -105,7 +90,7 @@ def _reserve_and_enqueue(
     caller: Caller,
     model: LanguageModel,
     chat: ChatRequest,
-    prompt_ids: list[int],
+    prompt: Prompt,
     max_completion_tokens: int,
     source: Job.Source,
 ) -> JobHandle:
@@ -122,7 +107,8 @@ def _reserve_and_enqueue(
             top_p=chat.top_p,
             seed=secrets.randbelow(SEED_LIMIT) if chat.seed is None else chat.seed,
             max_completion_tokens=max_completion_tokens,
-            prompt_tokens=len(prompt_ids),
+            prompt_tokens=len(prompt.ids),
+            choices=chat.choices,
             payload_key=key,
         )
     except InsufficientBalanceError as error:
@@ -131,8 +117,7 @@ def _reserve_and_enqueue(
     except NoPriceError as error:
         raise ApiError(status=503, message=str(error), type="internal_server_error", code="model_unavailable") from None
     try:
-        payload = PromptPayload(prompt_ids=prompt_ids, stop=list(chat.stop))
-        put_prompt(request_id=request_id, key=key, payload=payload)
+        put_prompt(request_id=request_id, key=key, payload=payload_of(prompt, chat))
         enqueue_job(request_id=request_id, model=model.pk)
     except (BrokerError, RedisError):
         fail_job(job=job, error_code="queue_unavailable")

@@ -24,7 +24,8 @@ QWEN = """{% if tools %}<tools>{% for tool in tools %}{{ tool | tojson }}{% endf
 <tool_call>{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}</tool_call>
 {% endfor %}{% endfor %}"""
 LLAMA_3 = """{% if tools is not none %}Respond in the format {"name": function name, "parameters": dictionary of
-argument name and its value}.{{ tools | tojson }}{% endif %}{% for message in messages %}{% if 'tool_calls' in message %}
+argument name and its value}.{{ tools | tojson }}{% endif %}
+{% for message in messages %}{% if 'tool_calls' in message %}
 {% if message.tool_calls | length != 1 %}{{ raise_exception('This model only supports single tool-calls at once!') }}
 {% endif %}{% endif %}{{ message.content }}{% endfor %}"""
 MISTRAL_3 = """{% if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}{% endif %}{% for message in messages %}
