@@ -13,7 +13,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from accounts.models import ApiKey, AuditEvent, Membership, Organization, Plan, Project, User
 from accounts.read_only_admin import ReadOnlyAdmin
-from accounts.services import change_plan, revoke_api_key
+from accounts.services import change_plan, revoke_api_key, set_content_keeping
 
 
 def _actor(request: HttpRequest) -> User:
@@ -120,19 +120,26 @@ class MembershipAdmin(ModelAdmin):  # type: ignore[misc]
 
 @admin.register(Project)
 class ProjectAdmin(ModelAdmin):  # type: ignore[misc]
-    list_display = ("name", "id", "organization", "is_default", "created_at")
-    list_filter = ("is_default", "created_at")
+    list_display = ("name", "id", "organization", "is_default", "keeps_content", "created_at")
+    list_filter = ("is_default", "keeps_content", "created_at")
     search_fields = ("=id", "name", "=organization__id", "organization__name")
     list_select_related = ("organization",)
     show_full_result_count = False
     ordering = ("-created_at",)
     autocomplete_fields = ("organization",)
-    fields = ("id", "organization", "name", "is_default", "created_at")
+    fields = ("id", "organization", "name", "is_default", "keeps_content", "created_at")
     readonly_fields = ("id", "is_default", "created_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[str, ...]:
         # Jobs and keys belong to the organization that the project had when they were made.
         return (*self.readonly_fields, "organization") if obj else self.readonly_fields
+
+    def save_model(self, request: HttpRequest, obj: Project, form: Any, change: bool) -> None:
+        """Keeping content is its organization's decision: who changed it is written down."""
+        keeps_content = obj.keeps_content
+        obj.keeps_content = bool(form.initial.get("keeps_content", False))
+        super().save_model(request, obj, form, change)
+        set_content_keeping(project=obj, keeps_content=keeps_content, changed_by=_actor(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
         return False

@@ -87,6 +87,9 @@ class Project(models.Model):
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="projects")
     name = models.CharField(max_length=150)
     is_default = models.BooleanField("default", default=False)
+    keeps_content = models.BooleanField(
+        "keeps content", default=False, help_text="Prompts and answers of its jobs are kept for a while, for replays."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:

@@ -2,6 +2,9 @@
 
 import hashlib
 import hmac
+import math
+import time
+from collections.abc import Collection
 from datetime import timedelta
 
 from django.conf import settings
@@ -14,6 +17,8 @@ from accounts.models import ApiKey, AuditEvent, Membership, Organization, Plan, 
 from accounts.types import IssuedKey
 
 LAST_USED_GRAIN = timedelta(minutes=1)
+MOST_NOTED = 100_000  # keys whose last note this process remembers; beyond, it starts anew
+_noted_at_s: dict[str, float] = {}
 
 
 def digest_key(secret: str) -> str:
@@ -36,6 +41,17 @@ def change_plan(*, organization: Organization, plan: Plan, changed_by: User | No
     organization.plan = plan
     organization.save(update_fields=["plan"])
     record_event(organization=organization, actor=changed_by, action="organization.plan_changed", target=plan)
+
+
+@transaction.atomic
+def set_content_keeping(*, project: Project, keeps_content: bool, changed_by: User | None) -> bool:
+    """Whether prompts and answers of the project's jobs are kept from now on; False if it was so before."""
+    changed = Project.objects.filter(pk=project.pk).exclude(keeps_content=keeps_content)
+    if not changed.update(keeps_content=keeps_content):
+        return False
+    action = "project.keeps_content" if keeps_content else "project.keeps_no_content"
+    record_event(organization=project.organization, actor=changed_by, action=action, target=project.pk)
+    return True
 
 
 @transaction.atomic
@@ -69,6 +85,18 @@ def touch_api_key(*, api_key_id: str) -> None:
     now = timezone.now()
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_GRAIN)
     ApiKey.objects.filter(stale, pk=api_key_id).update(last_used_at=now)
+
+
+def touch_api_keys(*, api_key_ids: Collection[str]) -> None:
+    """As `touch_api_key`, for many at once; those that this process noted within the last minute cost nothing."""
+    now_s = time.monotonic()
+    due = {key for key in api_key_ids if now_s - _noted_at_s.get(key, -math.inf) >= LAST_USED_GRAIN.total_seconds()}
+    if not due:
+        return
+    ApiKey.objects.filter(pk__in=due).update(last_used_at=timezone.now())
+    if len(_noted_at_s) > MOST_NOTED:
+        _noted_at_s.clear()
+    _noted_at_s.update(dict.fromkeys(due, now_s))
 
 
 def record_event(*, organization: Organization, actor: User | None, action: str, target: str) -> None:

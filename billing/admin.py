@@ -43,7 +43,7 @@ class ReadOnly(Unchanging):
 class PriceAdmin(Unchanging, ModelAdmin):  # type: ignore[misc]
     """A price change is a new version; requests already admitted keep theirs."""
 
-    list_display = ("model", "input", "output", "effective_at")
+    list_display = ("model", "input", "cached_input", "output", "effective_at")
     list_filter = ("model", "effective_at")
     search_fields = ("model",)
     ordering = ("model", "-effective_at")
@@ -51,6 +51,10 @@ class PriceAdmin(Unchanging, ModelAdmin):  # type: ignore[misc]
     @admin.display(description="input, USD per million tokens")
     def input(self, price: Price) -> str:
         return show_price(price.input_pusd)
+
+    @admin.display(description="cached input, USD per million tokens")
+    def cached_input(self, price: Price) -> str:
+        return show_price(price.cached_input_pusd)
 
     @admin.display(description="output, USD per million tokens")
     def output(self, price: Price) -> str:

@@ -3,6 +3,9 @@
 Callers hold a transaction: a journal and what it pays for stand or fall together.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 from django.db import transaction
 from django.db.models import F
 
@@ -10,6 +13,7 @@ from accounts.models import Organization
 from billing.exceptions import LedgerError
 from billing.models import Balance, Journal, Posting
 from billing.money import MAX_PUSD
+from billing.types import Charge
 
 
 def post_journal(
@@ -21,8 +25,7 @@ def post_journal(
     transaction must not commit, when the amount is 0, when the reference stands for another organization or amount,
     and when the balance is missing or would leave its bounds; RuntimeError outside a transaction.
     """
-    if not transaction.get_connection().in_atomic_block:
-        raise RuntimeError("A journal is posted inside the transaction that it accounts for.")
+    require_transaction()
     if not 0 < abs(amount_pusd) <= MAX_PUSD:
         raise LedgerError(f"{amount_pusd} pUSD cannot be posted.")
     journal, created = Journal.objects.get_or_create(
@@ -35,6 +38,43 @@ def post_journal(
     Posting.objects.bulk_create(Posting(journal=journal, account=account, amount_pusd=leg) for account, leg in legs)
     _change_balance(organization_id, amount_pusd)
     return True
+
+
+def require_transaction() -> None:
+    """Raises RuntimeError outside a transaction."""
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("Money moves inside the transaction that it accounts for.")
+
+
+def post_charges(charges: Sequence[Charge]) -> None:
+    """Takes the cost of closed holds from their organizations' credit and frees what they held.
+
+    A journal for each that cost something, and one change of each balance. Raises LedgerError, and the caller's
+    transaction must not commit, when a balance is missing or does not cover its charges; IntegrityError when one of
+    the requests was charged before.
+    """
+    _post_usage([charge for charge in charges if charge.cost_pusd])
+    by_organization: defaultdict[str, list[Charge]] = defaultdict(list)
+    for charge in charges:
+        by_organization[charge.organization_id].append(charge)
+    for organization_id, of_one in sorted(by_organization.items()):
+        cost_pusd = sum(charge.cost_pusd for charge in of_one)
+        held_pusd = sum(charge.held_pusd for charge in of_one)
+        covering = Balance.objects.filter(pk=organization_id, balance_pusd__gte=cost_pusd, held_pusd__gte=held_pusd)
+        if not covering.update(balance_pusd=F("balance_pusd") - cost_pusd, held_pusd=F("held_pusd") - held_pusd):
+            raise LedgerError(f"{organization_id} has no balance that covers {cost_pusd} pUSD of {held_pusd} held.")
+
+
+def _post_usage(charges: Sequence[Charge]) -> None:
+    journals = Journal.objects.bulk_create(
+        Journal(organization_id=charge.organization_id, kind=Journal.Kind.USAGE, reference=charge.request_id)
+        for charge in charges
+    )
+    Posting.objects.bulk_create(
+        Posting(journal=journal, account=account, amount_pusd=sign * charge.cost_pusd)
+        for journal, charge in zip(journals, charges, strict=True)
+        for account, sign in ((Posting.Account.CUSTOMER, -1), (Posting.Account.REVENUE, 1))
+    )
 
 
 def open_balance(organization: Organization) -> None:

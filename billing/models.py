@@ -3,6 +3,8 @@
 What the constraints of the tables cannot say is in billing/append_only.py.
 """
 
+from typing import Any
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -16,10 +18,16 @@ def new_top_up_id() -> str:
 
 
 class Price(models.Model):
-    """One immutable version of a model's price; the newest that is in effect applies to new requests."""
+    """One immutable version of a model's price; the newest that is in effect applies to new requests.
+
+    A prompt's token that the prefix cache had costs half of the input price, rounded down, unless a version says else.
+    """
 
     model = models.CharField(max_length=100)
     input_pusd = models.BigIntegerField("input, pUSD per token")
+    cached_input_pusd = models.BigIntegerField(
+        "cached input, pUSD per token", blank=True, help_text="Empty: half of the input price."
+    )
     output_pusd = models.BigIntegerField("output, pUSD per token")
     effective_at = models.DateTimeField(default=timezone.now)
 
@@ -27,10 +35,19 @@ class Price(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["model", "effective_at"], name="price_one_version_at_a_time"),
             models.CheckConstraint(condition=Q(input_pusd__gte=0, output_pusd__gte=0), name="price_not_negative"),
+            models.CheckConstraint(
+                condition=Q(cached_input_pusd__gte=0, cached_input_pusd__lte=F("input_pusd")),
+                name="price_cached_is_no_dearer",
+            ),
         )
 
     def __str__(self) -> str:
         return f"{self.model} from {self.effective_at:%Y-%m-%d}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        said: int | None = self.cached_input_pusd
+        self.cached_input_pusd = self.input_pusd // 2 if said is None else said
+        super().save(*args, **kwargs)
 
 
 class Balance(models.Model):

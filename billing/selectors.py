@@ -1,5 +1,6 @@
 """Public reads of billing."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.conf import settings
@@ -17,6 +18,12 @@ def get_price(model: str) -> Price:
     if price is None:
         raise NoPriceError(f"Model {model} has no price in effect.")
     return price
+
+
+def list_prices(models: Collection[str]) -> dict[str, Price]:
+    """The versions in effect now, by model; a model without one is left out."""
+    versions = Price.objects.filter(model__in=models, effective_at__lte=timezone.now()).order_by("effective_at")
+    return {price.model: price for price in versions}
 
 
 def can_take_payments() -> bool:

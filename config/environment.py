@@ -28,6 +28,17 @@ def read_whole(name: str, default: int) -> int:
     return int(value)
 
 
+def read_share(name: str, default: float) -> float:
+    value = read_text(name, str(default))
+    try:
+        share = float(value)
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it takes a number from 0 to 1.")
+    return share
+
+
 def read_list(name: str) -> list[str]:
     return [part.strip() for part in read_text(name).split(",") if part.strip()]
 

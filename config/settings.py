@@ -13,6 +13,7 @@ from config.environment import (
     read_flag,
     read_list,
     read_secret_key,
+    read_share,
     read_text,
     read_whole,
 )
@@ -136,6 +137,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # Expiring, so that a worker that was down for long does not find a day of them.
     "reconcile-top-ups": {"task": "billing.reconcile_top_ups", "schedule": 300.0, "options": {"expires": 300}},
+    "delete-old-content": {"task": "inference.delete_old_content", "schedule": crontab("30", "3")},
     "store-weekly-report": {"task": "console.store_weekly_report", "schedule": crontab("0", "6", "1")},
 }
 
@@ -255,6 +257,13 @@ PLAN_LIMITS = {
 PROMOTIONAL_CREDIT_PUSD = 1_000_000_000_000  # 1 USD
 JOB_LEASE_MS = 3_000  # renewed every second; a worker that misses three is taken for dead
 JOB_DEADLINE_S = 600
+QUEUE_LIMIT = read_whole("LPU_QUEUE_LIMIT", 1_000)  # jobs that wait for one model; more are refused with a 503
+
+# --- Kept content and checks ------------------------------------------------------------------------------------------
+KEPT_CONTENT_DAYS = read_whole("LPU_KEPT_CONTENT_DAYS", 30)
+LIVE_CHECK_SHARE = read_share("LPU_LIVE_CHECK_SHARE", 0.01)  # of the jobs, computed a second time elsewhere
+LIVE_CHECK_START_S = 5  # a check that could not begin by then is dropped
+LIVE_CHECK_WAIT_S = 60  # a check that has ended waits so long for the job itself
 
 # --- Stripe: without a key, payments are not configured and the pages say so ------------------------------------------
 STRIPE_SECRET_KEY = read_text("STRIPE_SECRET_KEY")

@@ -1,6 +1,7 @@
 """The admin's sidebar: every registered model in one of four groups, as far as the user may see it."""
 
-from typing import TypedDict
+from collections.abc import Callable
+from typing import NotRequired, TypedDict
 
 from django.apps import apps
 from django.contrib import admin
@@ -8,11 +9,14 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
 
+from inference.alerts import count_differences
+
 
 class Item(TypedDict):
     title: str
     icon: str
     link: str
+    badge: NotRequired[int]
 
 
 class Group(TypedDict):
@@ -38,6 +42,7 @@ GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
         ("inference.Deployment", "rocket_launch"),
         ("inference.ClusterChip", "developer_board"),
         ("inference.Job", "bolt"),
+        ("inference.Check", "compare"),
         ("inference.RateLimit", "speed"),
     ),
     "Money": (
@@ -51,6 +56,8 @@ GROUPS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "Reports": (("console.WeeklyReport", "monitoring"),),
 }
+# What staff are to see from any page: how many, in red; nothing for none.
+BADGES: dict[str, Callable[[], int]] = {"inference.Check": count_differences}
 
 
 def list_groups(request: HttpRequest) -> list[Group]:
@@ -66,4 +73,7 @@ def _item(request: HttpRequest, label: str, icon: str) -> Item | None:
         return None
     options = model._meta
     link = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
-    return Item(title=capfirst(str(options.verbose_name_plural)), icon=icon, link=link)
+    item = Item(title=capfirst(str(options.verbose_name_plural)), icon=icon, link=link)
+    if label in BADGES and (count := BADGES[label]()):
+        item["badge"] = count
+    return item

@@ -13,6 +13,7 @@ from inference.selectors import list_models
 class PriceLine:
     model: str
     input_usd: str
+    cached_input_usd: str
     output_usd: str
 
 
@@ -24,7 +25,8 @@ def list_prices() -> list[PriceLine]:
             price = get_price(model.pk)
         except NoPriceError:
             continue
-        lines.append(PriceLine(model.pk, _per_million(price.input_pusd), _per_million(price.output_pusd)))
+        usd = (_per_million(pusd) for pusd in (price.input_pusd, price.cached_input_pusd, price.output_pusd))
+        lines.append(PriceLine(model.pk, *usd))
     return lines
 
 

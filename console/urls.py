@@ -7,6 +7,7 @@ from console.views.api_keys import api_keys, revoke
 from console.views.billing import billing, top_up_done
 from console.views.dev_mail import dev_mail
 from console.views.home import home
+from console.views.kept_content import keep_content
 from console.views.landing import landing
 from console.views.playground import playground
 from console.views.quickstart import quickstart
@@ -20,6 +21,7 @@ urlpatterns = [
     path("set-up", set_up, name="set-up"),
     path("keys", api_keys, name="api-keys"),
     path("keys/<str:api_key_id>/revoke", revoke, name="revoke-api-key"),
+    path("kept-content", keep_content, name="keep-content"),
     path("quickstart", quickstart, name="quickstart"),
     path("playground", playground, name="playground"),
     path("playground/answers", create_answer, name="create-answer"),

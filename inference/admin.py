@@ -5,11 +5,13 @@ from datetime import datetime
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 
 from accounts.read_only_admin import ReadOnlyAdmin
 from billing.money import to_usd
 from inference import cluster_admin  # noqa: F401 - registers the cluster's pages
+from inference.check_admin import list_verdicts, replay_from_admin
 from inference.models import Job, LanguageModel, RateLimit
 
 
@@ -35,6 +37,7 @@ class RateLimitAdmin(ModelAdmin):  # type: ignore[misc]
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
+    change_form_outer_before_template = "admin/inference/job/replay.html"
     list_display = (
         "id",
         "created_at",
@@ -64,6 +67,7 @@ class JobAdmin(ReadOnlyAdmin):
         (None, {"fields": ("id", "organization", "project", "api_key", "model", "deployment", "source", "is_stream")}),
         ("Request", {"fields": ("temperature", "top_p", "seed", "max_completion_tokens")}),
         ("Outcome", {"fields": ("state", "attempts", "moves", "finish_reason", "error_code")}),
+        ("Checks", {"fields": ("is_content_kept", "verdicts")}),
         ("Usage", {"fields": ("prompt_tokens", "completion_tokens", "cost_usd", "cost_pusd")}),
         (
             "Wall clock",
@@ -94,12 +98,24 @@ class JobAdmin(ReadOnlyAdmin):
         ),
     )
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(replay_from_admin)
+        return [path("<path:object_id>/replay/", view, name="inference_job_replay"), *super().get_urls()]
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
         """A key's label is searched by its two ends."""
         found: tuple[QuerySet[Job], bool] = super().get_search_results(request, queryset, search_term.replace("…", " "))
         return found
+
+    @admin.display(boolean=True, description="content is kept")
+    def is_content_kept(self, job: Job) -> bool:
+        return hasattr(job, "content")
+
+    @admin.display(description="computed again")
+    def verdicts(self, job: Job) -> str:
+        return list_verdicts(job)
 
     @admin.display(description="cost, USD", ordering="cost_pusd")
     def cost_usd(self, job: Job) -> str:

@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 
 from inference.choices import AnswerShape, ChoiceReader
-from inference.exceptions import ApiError, engine_fault
+from inference.exceptions import ApiError, deadline_exceeded, engine_fault
 from inference.types import EndEvent, JobHandle, TokenEvent
 
 DONE = b"data: [DONE]\n\n"
+FAULTS = {"deadline_exceeded": deadline_exceeded}  # by the error code of the job; any other is the engine's
 _encoder = msgspec.json.Encoder()
 
 
@@ -27,13 +28,13 @@ def usage_of(ending: EndEvent) -> dict[str, Any]:
         "prompt_time": ending.prompt_time,
         "completion_time": ending.completion_time,
         "total_time": ending.prompt_time + ending.completion_time,
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": ending.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": 0},
     }
 
 
 def fault_of(ending: EndEvent) -> ApiError | None:
-    return engine_fault() if ending.error_code else None
+    return FAULTS.get(ending.error_code, engine_fault)() if ending.error_code else None
 
 
 class CompletionWriter:
@@ -49,7 +50,7 @@ class CompletionWriter:
     ) -> None:
         shape = shape or AnswerShape()
         self._handle = handle
-        self._service_tier = "auto" if service_tier == "auto" else None
+        self._service_tier = service_tier if service_tier in ("auto", "flex") else None
         self._include_usage = include_usage
         self._has_logprobs = shape.has_logprobs
         self._choices = [

@@ -221,3 +221,53 @@ class Job(models.Model):
     @property
     def is_active(self) -> bool:
         return self.state in self.ACTIVE
+
+
+class JobContent(models.Model):
+    """What a job was asked and what it answered, of a project that wants that kept. No page of admin shows it."""
+
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, primary_key=True, related_name="content")
+    prompt = models.BinaryField(editable=False)  # a PromptPayload, as msgpack
+    answers = models.BinaryField(editable=False)  # of each choice, a ChoiceAnswer
+    program_hash = models.CharField(max_length=80)
+    kept_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = "content of a job"
+        verbose_name_plural = "contents of jobs"
+        indexes = (models.Index(fields=["kept_at"], name="content_by_time"),)
+
+    def __str__(self) -> str:
+        return f"Content of {self.job_id}"
+
+
+class Check(models.Model):
+    """A job that was computed a second time, and whether the same came out. Nobody pays for it, and it counts nowhere.
+
+    `detail` says where two answers part, never what they say.
+    """
+
+    class Kind(models.TextChoices):
+        REPLAY = "replay"
+        LIVE = "live"
+
+    class Verdict(models.TextChoices):
+        RUNNING = "", "running"
+        SAME = "same"
+        DIFFERS = "differs"
+        DROPPED = "dropped"
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="checks")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True, default=Verdict.RUNNING)
+    detail = models.CharField(max_length=300, blank=True)
+    worker = models.CharField("computed by", max_length=150, blank=True)
+    original_worker = models.CharField("first computed by", max_length=150, blank=True)
+    started_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        indexes = (models.Index(fields=["verdict", "-started_at"], name="check_by_verdict"),)
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} check of {self.job_id}"

@@ -37,6 +37,24 @@ DIFFERENCES = {
         WHERE job.cost_pusd <> COALESCE(p.amount_pusd, 0)
         ORDER BY job.id
     """,
+    # What the tokens of a settled job cost at the price of its hold, against what was charged: billing/pricing.py.
+    "charge": """
+        SELECT id, expected / 1000000000, expected % 1000000000, charged / 1000000000, charged % 1000000000
+        FROM (
+            SELECT job.id, COALESCE(p.amount_pusd, 0) AS charged, CASE WHEN job.service_tier = 'batch'
+                THEN (job.prompt_tokens * price.input_pusd + job.completion_tokens * price.output_pusd) / 2
+                ELSE (job.prompt_tokens - job.cached_tokens) * price.input_pusd
+                    + job.cached_tokens * price.cached_input_pusd + job.completion_tokens * price.output_pusd
+                END AS expected
+            FROM inference_job job
+            JOIN billing_hold h ON h.request_id = job.id AND h.state = 'settled'
+            JOIN billing_price price ON price.id = h.price_id
+            LEFT JOIN billing_journal j ON j.kind = 'usage' AND j.reference = job.id
+            LEFT JOIN billing_posting p ON p.journal_id = j.id AND p.account = 'revenue'
+        ) priced
+        WHERE expected <> charged
+        ORDER BY id
+    """,
     "usage_without_job": """
         SELECT j.reference, 0, 0, p.amount_pusd / 1000000000, p.amount_pusd % 1000000000
         FROM billing_journal j

@@ -111,7 +111,7 @@ class _Body(_Sampling, forbid_unknown_fields=True, kw_only=True):
     max_tokens: _TokenCount | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    service_tier: Literal["auto", "default", "on_demand"] | None = None
+    service_tier: Literal["auto", "default", "on_demand", "flex"] | None = None
     user: str | None = None
 
 

@@ -1,7 +1,7 @@
 """Public reads of inference: the models that are served, and what was used of them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
@@ -9,7 +9,7 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Sum,
 from django.db.models.functions import Coalesce, TruncDay, TruncHour, TruncMinute
 
 from inference.models import Job, LanguageModel
-from inference.types import Bound, BucketWidth, EndEvent, UsageBucket, UsageGroup, UsageRow
+from inference.types import BucketWidth, EndEvent, UsageBucket, UsageGroup, UsageRow
 
 NULL_MODEL = "null-16"
 BUCKET_WIDTHS: dict[BucketWidth, timedelta] = {
@@ -33,10 +33,9 @@ def get_model(model_id: str) -> LanguageModel | None:
     return _served_models().filter(pk=model_id).first()
 
 
-def get_bound(request_id: str) -> Bound | None:
-    """What bounds a job; None if there is no such job."""
-    row = Job.objects.filter(pk=request_id).values_list("model_id", "deployment_id", "deployment__max_batch").first()
-    return None if row is None else Bound(row[0], row[1], row[2] or 0)
+def get_models(model_ids: Collection[str]) -> dict[str, LanguageModel]:
+    """Those of the models that requests may name."""
+    return {model.pk: model for model in _served_models().filter(pk__in=model_ids)}
 
 
 def _served_models() -> QuerySet[LanguageModel]:
@@ -82,6 +81,7 @@ def get_total_usage(*, start_at: datetime, end_at: datetime) -> UsageRow:
     totals = _billed_between(start_at, end_at).aggregate(
         requests=Count("pk"),
         prompt_tokens=Coalesce(Sum("prompt_tokens"), 0),
+        cached_tokens=Coalesce(Sum("cached_tokens"), 0),
         completion_tokens=Coalesce(Sum("completion_tokens"), 0),
         cost_pusd=Coalesce(Sum("cost_pusd"), 0),
     )
@@ -119,6 +119,7 @@ def _rows_by_bucket(
     totals = jobs.values(*columns, bucket=bucket).annotate(
         requests=Count("pk"),
         prompts=Sum("prompt_tokens"),
+        cached=Sum("cached_tokens"),
         completions=Sum("completion_tokens"),
         cost=Sum("cost_pusd"),
     )
@@ -132,6 +133,7 @@ def _rows_by_bucket(
                 prompt_tokens=total["prompts"],
                 completion_tokens=total["completions"],
                 cost_pusd=total["cost"],
+                cached_tokens=total["cached"],
                 **{group: total[GROUP_COLUMNS[group]] for group in group_by},
             )
         )
@@ -141,8 +143,11 @@ def _rows_by_bucket(
 def get_ending(request_id: str) -> EndEvent | None:
     """How a job ended, from its settled row; None while it is active."""
     job = Job.objects.filter(pk=request_id).exclude(state__in=Job.ACTIVE).first()
-    if job is None:
-        return None
+    return None if job is None else ending_of(job)
+
+
+def ending_of(job: Job) -> EndEvent:
+    """How a job ended, without a query: `job` as it was read, or as `end_jobs` left it."""
     started_at = job.started_at or job.finished_at or job.created_at
     finished_at = job.finished_at or started_at
     first_token_at = job.first_token_at or finished_at
@@ -157,6 +162,7 @@ def get_ending(request_id: str) -> EndEvent | None:
         prompt_time=(first_token_at - started_at).total_seconds(),
         completion_time=(finished_at - first_token_at).total_seconds(),
         emulated=_emulated(job),
+        cached_tokens=job.cached_tokens,
     )
 
 
@@ -165,6 +171,7 @@ def _emulated(job: Job) -> dict[str, str | int | float]:
     return {
         "chips": job.chips,
         "cycles": job.cycles,
+        "saved_cycles": job.saved_cycles,
         "seconds": job.emulated_seconds,
         "tokens_per_second": job.emulated_tokens_per_second,
         "program_hash": job.program_hash,

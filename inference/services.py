@@ -1,32 +1,42 @@
 """Public writes of inference: a job's beginning and its one ending."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from accounts.services import touch_api_key
+from accounts.services import touch_api_keys
 from accounts.types import Caller
-from billing.services import place_hold, release_hold, settle_hold
+from billing.models import Hold
+from billing.services import place_holds
+from billing.types import HoldRequest, UsedTokens
 from inference.database import write_turn
+from inference.ending import JobEnding, Usage, end_each
 from inference.limits import correct_tokens
 from inference.models import Job
-from lpu_backend import EmulatedTime
+
+__all__ = (
+    "MAX_ATTEMPTS",
+    "JobEnding",
+    "Usage",
+    "cancel_job",
+    "complete_job",
+    "create_job",
+    "create_jobs",
+    "end_jobs",
+    "fail_job",
+    "new_job",
+    "put_back_job",
+    "requeue_job",
+    "start_attempt",
+    "start_attempts",
+)
 
 MAX_ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a job used, as its worker counted it."""
-
-    completion_tokens: int
-    first_token_at: datetime | None
-    emulated: EmulatedTime
 
 
 def create_job(*, caller: Caller, **fields: Any) -> Job:
@@ -34,85 +44,102 @@ def create_job(*, caller: Caller, **fields: Any) -> Job:
 
     Raises InsufficientBalanceError or NoPriceError, and then nothing was written.
     """
-    job = Job(
+    (created,) = create_jobs([new_job(caller=caller, **fields)])
+    if isinstance(created, Exception):
+        raise created
+    return created
+
+
+def new_job(*, caller: Caller, **fields: Any) -> Job:
+    """A job of the caller's that is not written yet."""
+    return Job(
         organization_id=caller.organization_id, project_id=caller.project_id, api_key_id=caller.api_key_id, **fields
     )
+
+
+def create_jobs(jobs: Sequence[Job]) -> list[Job | Exception]:
+    """As `create_job`, for many in one transaction: in their order, each job, or why it was not written.
+
+    One that fails does not keep out the others. Raises OperationalError where the database does not answer.
+    """
+    try:
+        return _create_together(jobs)
+    except (InterfaceError, OperationalError):
+        raise
+    except Exception as error:
+        return [error] if len(jobs) == 1 else [outcome for job in jobs for outcome in create_jobs([job])]
+
+
+def _create_together(jobs: Sequence[Job]) -> list[Job | Exception]:
+    requests = [HoldRequest(job.pk, job.organization_id, job.model_id, _most(job)) for job in jobs]
     with write_turn(), transaction.atomic():
-        place_hold(
-            request_id=job.pk,
-            organization_id=caller.organization_id,
-            model=job.model_id,
-            prompt_tokens=job.prompt_tokens,
-            max_completion_tokens=job.max_completion_tokens,
-        )
-        job.save(force_insert=True)
-    return job
+        placed = place_holds(requests)
+        Job.objects.bulk_create(job for job in jobs if isinstance(placed[job.pk], Hold))
+    outcomes = [(job, placed[job.pk]) for job in jobs]
+    return [outcome if isinstance(outcome, Exception) else job for job, outcome in outcomes]
 
 
-def start_attempt(*, request_id: str) -> Job | None:
-    """Counts an attempt and marks the job as running, unless it has ended; None if it does not exist."""
-    waiting = Job.objects.filter(pk=request_id, state__in=Job.ACTIVE)
+def _most(job: Job) -> UsedTokens:
+    return UsedTokens(
+        prompt=job.prompt_tokens,
+        completion=job.max_completion_tokens * job.choices,
+        is_batch=job.service_tier == Job.ServiceTier.BATCH,
+    )
+
+
+def start_attempts(request_ids: Sequence[str]) -> list[Job]:
+    """Counts an attempt of each job that has not ended and marks it as running.
+
+    Returns the jobs that exist, in the order asked for, each with its deployment; those that had ended are unchanged.
+    """
+    waiting = Job.objects.filter(pk__in=request_ids, state__in=Job.ACTIVE)
     with write_turn():
         waiting.update(
             state=Job.State.RUNNING, attempts=F("attempts") + 1, started_at=Coalesce("started_at", timezone.now())
         )
-    return Job.objects.select_related("deployment").filter(pk=request_id).first()
+    jobs = Job.objects.select_related("deployment").in_bulk(request_ids)
+    return [jobs[request_id] for request_id in request_ids if request_id in jobs]
+
+
+def start_attempt(*, request_id: str) -> Job | None:
+    """As `start_attempts`, for one; None if it does not exist."""
+    return next(iter(start_attempts([request_id])), None)
 
 
 def complete_job(*, job: Job, finish_reason: str, usage: Usage) -> bool:
-    return _end_job(job, Job.State.COMPLETED, usage, finish_reason=finish_reason)
+    return bool(end_jobs([JobEnding(job, Job.State.COMPLETED, usage, finish_reason=finish_reason)]))
 
 
 def cancel_job(*, job: Job, usage: Usage | None) -> bool:
     """The client went away: the tokens made are billed; nothing is, when none was asked of the model (`usage` None)."""
-    return _end_job(job, Job.State.CANCELLED, usage)
+    return bool(end_jobs([JobEnding(job, Job.State.CANCELLED, usage)]))
 
 
 def fail_job(*, job: Job, error_code: str) -> bool:
     """A fault of ours: nothing is billed, whatever was streamed."""
-    return _end_job(job, Job.State.FAILED, None, error_code=error_code)
+    return bool(end_jobs([JobEnding(job, Job.State.FAILED, None, error_code=error_code)]))
 
 
-def _end_job(job: Job, state: Job.State, usage: Usage | None, **fields: str) -> bool:
-    """Closes hold and job in one transaction, once: whoever comes second changes nothing and gets False."""
-    with write_turn(), transaction.atomic():
-        counted = _settle(job, usage) if usage else _release(job, state)
-        if counted is None:
-            return False
-        counted |= {"state": state, "finished_at": timezone.now(), "payload_key": None, **fields}
-        if not Job.objects.filter(pk=job.pk, state__in=Job.ACTIVE).update(**counted):
-            raise RuntimeError(f"The hold of {job.pk} was open, and the job had ended.")
-        if job.api_key_id:
-            touch_api_key(api_key_id=job.api_key_id)
-    used_tokens = job.prompt_tokens + usage.completion_tokens if usage else 0
-    correct_tokens(organization_id=job.organization_id, model=job.model_id, request_id=job.pk, tokens=used_tokens)
-    return True
+def end_jobs(endings: Sequence[JobEnding]) -> set[str]:
+    """Closes jobs and their holds in one transaction, each once, with as many statements for a hundred as for one.
+
+    Returns the ids that were ended now: who comes second changes nothing. `ending.job` of those then says how it
+    ended, as a fresh read of its row would. A job that cannot be charged as asked is a fault of ours: it fails,
+    unbilled, and the others end as they should. Raises OperationalError where the database does not answer.
+    """
+    first = {ending.job.pk: ending for ending in reversed(endings)}
+    ended = end_each([first[request_id] for request_id in dict.fromkeys(ending.job.pk for ending in endings)])
+    if ended:
+        touch_api_keys(api_key_ids={job.api_key_id for job in ended if job.api_key_id})
+        correct_tokens([(job, _counted_tokens(job)) for job in ended])
+    return {job.pk for job in ended}
 
 
-def _settle(job: Job, usage: Usage) -> dict[str, Any] | None:
-    """Charges the usage; what the job's row then says of it, or None when the hold was closed before."""
-    tokens = usage.completion_tokens
-    cost_pusd = settle_hold(request_id=job.pk, prompt_tokens=job.prompt_tokens, completion_tokens=tokens)
-    if cost_pusd is None:
-        return None
-    return {
-        "completion_tokens": tokens,
-        "cost_pusd": cost_pusd,
-        "first_token_at": usage.first_token_at,
-        "chips": usage.emulated.chips,
-        "cycles": usage.emulated.cycles,
-        "emulated_seconds": usage.emulated.seconds,
-        "emulated_tokens_per_second": usage.emulated.tokens_per_second,
-        "program_hash": usage.emulated.program_hash,
-        "timing_mode": usage.emulated.mode,
-    }
-
-
-def _release(job: Job, state: Job.State) -> dict[str, Any] | None:
-    if not release_hold(request_id=job.pk):
-        return None
-    # Usage counts what was asked of a model: a job that was cancelled before that has no prompt tokens either.
-    return {"prompt_tokens": 0} if state == Job.State.CANCELLED else {}
+def _counted_tokens(job: Job) -> int:
+    """What an ended job counts for in its organization's limits: cached tokens do not, nor does what failed."""
+    if job.state == Job.State.FAILED or not job.prompt_tokens:
+        return 0
+    return job.prompt_tokens - job.cached_tokens + job.completion_tokens
 
 
 def put_back_job(*, job: Job) -> bool:

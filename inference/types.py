@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from lpu_backend import Constraint
 
@@ -66,12 +66,45 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """What bounds a job: its deployment, and how many jobs of that are computed at once. None and 0: nothing does."""
+class Ticket:
+    """What the dispatch of a job goes by: where it may run, beside how many others, for whom, and until when.
 
+    `deployment_id` 0 is a model without a deployment; `max_batch` 0 is no bound. `deadline_at_ms` is Unix time.
+    """
+
+    request_id: str
     model_id: str
-    deployment_id: int | None = None
+    organization_id: str
+    service_tier: str = "on_demand"
+    deployment_id: int = 0
     max_batch: int = 0
+    deadline_at_ms: int = 2**53
+
+
+class Held(NamedTuple):
+    """What a process holds of a job: its lease, and a slot of its deployment (0: a model without one)."""
+
+    request_id: str
+    deployment_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that this process holds from now on, with what Redis knows of it."""
+
+    held: Held
+    is_cancelled: bool
+    is_late: bool
+    has_stream: bool
+    sealed_prompt: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStanding:
+    """Jobs that begin before a waiting one, and how long they take, in milliseconds, if that is known."""
+
+    jobs_ahead: int
+    expected_wait_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +148,7 @@ class EndEvent:
     prompt_time: float
     completion_time: float
     emulated: dict[str, str | int | float]
+    cached_tokens: int = 0
 
 
 JobEvent = TokenEvent | EndEvent
@@ -134,6 +168,7 @@ class UsageRow:
     model: str | None = None
     project_id: str | None = None
     api_key_id: str | None = None
+    cached_tokens: int = 0  # of the prompt's
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +178,13 @@ class UsageBucket:
     start_at: datetime
     end_at: datetime
     rows: list[UsageRow]
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceAnswer:
+    """What came out for one choice of a job. `digest` is the engine's, over ids and logits; empty if it has none."""
+
+    token_ids: tuple[int, ...] = field(repr=False)
+    text: str = field(repr=False)
+    finish_reason: str
+    digest: str = ""

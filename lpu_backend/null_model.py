@@ -92,7 +92,7 @@ class NullModel:
             if finish_reason is not None:
                 return
 
-    def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
+    def emulate(self, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> EmulatedTime:
         """One cycle a token on one chip: a stand-in with no meaning, under a mode of its own."""
         cycles = prompt_tokens + completion_tokens
         seconds = cycles / GROQCHIP1.clock_hz
@@ -103,6 +103,7 @@ class NullModel:
             tokens_per_second=completion_tokens / seconds,
             program_hash=self.program_hash,
             mode=MODE_NULL,
+            saved_cycles=cached_tokens,
         )
 
 

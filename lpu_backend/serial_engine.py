@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lpu_backend.types import Generation, Produced, SamplingParams, Step
+from lpu_backend.types import EngineLoad, Generation, Produced, SamplingParams, Step
 
 Generate = Callable[[Sequence[int], SamplingParams], Iterator[Step]]
 
@@ -34,10 +34,15 @@ class SerialEngine:
         *,
         made_ids: Sequence[int] = (),
         wants_digest: bool = False,
+        cache_salt: bytes = b"",
     ) -> Generation:
         generation = _Generation(self._generate(prompt_ids, params), len(made_ids))
         self._generations.append(generation)
         return generation
+
+    def load(self) -> EngineLoad:
+        running = min(len(self._generations), self._max_batch)
+        return EngineLoad(running, len(self._generations) - running)
 
     def cancel(self, generation: Generation) -> None:
         self._generations = [each for each in self._generations if each is not generation]
@@ -51,9 +56,9 @@ class SerialEngine:
 
 
 def _advance(generation: _Generation) -> Produced:
-    """Steps that are known already are made again, silently."""
+    """Steps that are known already are made again, silently but for the last one of a whole answer."""
     try:
-        step = next(step for step in generation.steps if step.index >= generation.made_tokens)
+        step = next(step for step in generation.steps if step.index >= generation.made_tokens or step.finish_reason)
     except Exception as error:
         return Produced(generation, [], error)
     return Produced(generation, [step])

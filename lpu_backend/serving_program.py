@@ -51,9 +51,10 @@ class ServingProgram:
                 self._times = self._find() or self._compile(report)
         return self._times
 
-    def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
+    def emulate(self, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> EmulatedTime:
         """Time of one request; an answer of no tokens counts its prefill and no speed."""
-        cycles = self.prepare().count_cycles(prompt_tokens, max(completion_tokens, 1))
+        times, made_tokens = self.prepare(), max(completion_tokens, 1)
+        cycles = times.count_cycles(prompt_tokens, made_tokens)
         seconds = cycles / GROQCHIP1.clock_hz
         return EmulatedTime(
             chips=self.chips,
@@ -62,6 +63,7 @@ class ServingProgram:
             tokens_per_second=completion_tokens / seconds,
             program_hash=self.program_hash,
             mode=MODE_SCHEDULE,
+            saved_cycles=max(0, cycles - times.count_cycles(prompt_tokens, made_tokens, cached_tokens)),
         )
 
     def _find(self) -> RequestTimes | None:

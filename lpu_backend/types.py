@@ -115,7 +115,8 @@ class EmulatedTime:
     """What the emulated chips would have taken for one request, alone on the machine.
 
     `tokens_per_second` is completion tokens over `seconds`, prefill included. `mode` names the origin of the cycles:
-    "schedule" is compiled schedules, "null" a model that computes nothing.
+    "schedule" is compiled schedules, "null" a model that computes nothing. `cycles` find nothing cached; `saved_cycles`
+    of them were those of prompt tokens whose keys and values were there already.
     """
 
     chips: int
@@ -124,6 +125,7 @@ class EmulatedTime:
     tokens_per_second: float
     program_hash: str
     mode: str
+    saved_cycles: int = 0
 
 
 class Generation(Protocol):
@@ -146,12 +148,32 @@ class Produced(NamedTuple):
     error: Exception | None = None
 
 
+class EngineLoad(NamedTuple):
+    """What an engine has to do, and what its cache is worth.
+
+    Pages are used by running answers, cached for those to come, or free. `hit_tokens` of all prompts were found in the
+    cache, `missed_tokens` were computed; `preemptions` counts answers that gave their pages back to older ones.
+    """
+
+    running: int
+    waiting: int
+    used_pages: int = 0
+    cached_pages: int = 0
+    free_pages: int = 0
+    hit_tokens: int = 0
+    missed_tokens: int = 0
+    preemptions: int = 0
+
+
 class Engine(Protocol):
     """Computes many answers together; none depends on who shares its batch. For one thread at a time."""
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is left to compute."""
+
+    def load(self) -> EngineLoad:
+        """Figures of this moment."""
 
     def submit(
         self,
@@ -160,10 +182,12 @@ class Engine(Protocol):
         *,
         made_ids: Sequence[int] = (),
         wants_digest: bool = False,
+        cache_salt: bytes = b"",
     ) -> Generation:
-        """Take an answer into the batch. With `made_ids`, its first tokens, it goes on with the next one.
+        """Take an answer into the batch. With `made_ids`, its first tokens, it goes on with the next one; if they
+        are a whole answer, its last step is made again.
 
-        Raises PromptError, SamplingParamsError.
+        Only prompts of the same `cache_salt` share keys and values. Raises PromptError, SamplingParamsError.
         """
 
     def cancel(self, generation: Generation) -> None:
@@ -222,8 +246,8 @@ class ChatModel(Protocol):
     def make_engine(self, max_batch: int) -> Engine:
         """A new engine, which computes at most so many answers at once; more wait."""
 
-    def emulate(self, *, prompt_tokens: int, completion_tokens: int) -> EmulatedTime:
-        """What the emulated chips would have taken for these token counts."""
+    def emulate(self, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> EmulatedTime:
+        """What the emulated chips would have taken for these token counts, and what cached ones of the prompt save."""
 
 
 def require_room_for_one_token(prompt_tokens: int, context_window_tokens: int) -> None:

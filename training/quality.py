@@ -80,7 +80,7 @@ def _draw_rows(folder: Path, tokens: int) -> Iterator[tuple[NDArray[np.int64], N
 
 def _predict(model: CheckpointModel, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The likeliest token after each but the last, and the loss, in nats, of the one that came."""
-    hidden = model.runtime.compute_hidden(ids[:-1].tolist(), model.runtime.make_cache())
+    hidden = model.runtime.extend(ids[:-1].tolist(), model.runtime.make_cache())
     logits = model.runtime.compute_logits(hidden).astype(np.float64)
     best = logits.argmax(axis=1)
     logits -= logits.max(axis=1, keepdims=True)

@@ -1,5 +1,6 @@
 """API keys: list, create (the secret is in that one response and nowhere else), revoke."""
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -22,6 +23,7 @@ def api_keys(request: HttpRequest, organization: Organization) -> HttpResponse:
             project=get_default_project(organization), name=form.cleaned_data["name"], created_by=get_user(request)
         )
         context |= {"secret": issued.secret, "form": ApiKeyForm()}
+    context |= {"project": get_default_project(organization), "kept_days": settings.KEPT_CONTENT_DAYS}
     context |= {"api_keys": list_api_keys(organization), "is_fragment": "HX-Request" in request.headers}
     template = "console/api_keys_fragment.html" if context["is_fragment"] else "console/api_keys.html"
     return render(request, template, context)

@@ -89,7 +89,8 @@ def _writer(chat: ChatRequest, submission: Submission) -> CompletionWriter:
 
 
 def _headers(submission: Submission) -> dict[str, str]:
-    return {"x-request-id": submission.handle.request_id, **submission.standing.as_headers()}
+    queue = {"x-queue-position": str(submission.jobs_ahead)}
+    return {"x-request-id": submission.handle.request_id, **queue, **submission.standing.as_headers()}
 
 
 def _raise_fault(ending: EndEvent, submission: Submission) -> None:

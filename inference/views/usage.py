@@ -149,7 +149,7 @@ def _result(row: UsageRow) -> dict[str, str | int | bool | None]:
         "object": "organization.usage.completions.result",
         "input_tokens": row.prompt_tokens,
         "output_tokens": row.completion_tokens,
-        "input_cached_tokens": 0,
+        "input_cached_tokens": row.cached_tokens,
         "input_audio_tokens": 0,
         "output_audio_tokens": 0,
         "num_model_requests": row.requests,

@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     differ = 0
     for tokens in steps:
         ids = random.integers(0, graph.vocabulary, tokens).tolist()
-        expected = served.compute_logits(served.compute_hidden(ids, cache))
+        expected = served.compute_logits(served.extend(ids, cache))
         began = time.monotonic()
         step = emulated.advance(ids)
         took_s = time.monotonic() - began

@@ -27,16 +27,16 @@ def list_step_keys(context_window: int, lanes: int) -> tuple[StepKey, ...]:
 
 
 def count_steps(
-    cycles: Mapping[StepKey, int], prompt_tokens: int, completion_tokens: int, lanes: int
+    cycles: Mapping[StepKey, int], prompt_tokens: int, completion_tokens: int, lanes: int, cached_tokens: int = 0
 ) -> Counter[StepKey]:
-    """Steps of a request that is alone and finds nothing cached: the prompt's, and one for each token but the first.
+    """Steps of a request that is alone: the prompt's after what is cached of it, and one for each token but the first.
 
     `cycles` decides how the end of the prompt is divided: into the steps that take the least.
     """
     steps: Counter[StepKey] = Counter()
     largest = max(key.tokens for key in cycles)
-    whole = prompt_tokens // largest * largest
-    for begin in range(0, whole, largest):
+    whole = prompt_tokens - (prompt_tokens - cached_tokens) % largest
+    for begin in range(cached_tokens, whole, largest):
         steps[_find_key(cycles, largest, begin + largest, lanes)] += 1
     if whole < prompt_tokens:
         steps += _divide_rest(cycles, whole, prompt_tokens, lanes)

@@ -51,9 +51,10 @@ class RequestTimes(msgspec.Struct, frozen=True, dict=True):
     def by_step(self) -> dict[StepKey, int]:
         return {StepKey(step.tokens, step.blocks): step.cycles for step in self.steps}
 
-    def count_cycles(self, prompt_tokens: int, completion_tokens: int) -> int:
-        """Of a request that is alone and finds nothing cached; token counts of at least 1."""
-        steps = count_steps(self.by_step, prompt_tokens, completion_tokens, self.lanes)
+    def count_cycles(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> int:
+        """Of a request that is alone and finds so many tokens of its prompt cached, not the last; the other counts are
+        at least 1."""
+        steps = count_steps(self.by_step, prompt_tokens, completion_tokens, self.lanes, cached_tokens)
         return sum(self.by_step[key] * count for key, count in steps.items()) + completion_tokens * self.head_cycles
 
 

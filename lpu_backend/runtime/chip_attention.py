@@ -6,17 +6,19 @@ from lpu_backend.arithmetic.functions import tanh_in_range
 from lpu_backend.arithmetic.planes import Codes, Planes, multiply_columns, multiply_rows, round_codes, split_planes
 from lpu_backend.graph.nodes import Attend
 from lpu_backend.runtime.chip_softmax import share
-from lpu_backend.runtime.kv_cache import KvCache
 from lpu_backend.runtime.numerics import Floats, Sight
+from lpu_backend.runtime.page_pool import CachedSequence
 
 
-def attend(node: Attend, heads: Floats, cache: KvCache, sight: Sight, sinks: Floats | None, steps: Floats) -> Floats:
+def attend(
+    node: Attend, heads: Floats, cached: CachedSequence, sight: Sight, sinks: Floats | None, steps: Floats
+) -> Floats:
     """As Numerics.attend. The values' scales go into the probabilities, whose sum divides at the end: a row at a time,
     and exact."""
     tokens, _, head_dim = heads.shape
     kv_heads = node.kv_heads
     queries = _group_queries(split_planes(heads[:, : -2 * kv_heads]), kv_heads)
-    codes, scales = _store(round_codes(heads[:, -2 * kv_heads :]), cache, node.layer, sight.first)
+    codes, scales = _store(round_codes(heads[:, -2 * kv_heads :]), cached, node.layer, sight.first)
 
     scores = multiply_rows(queries, codes[:kv_heads])
     scores *= scales[:kv_heads]
@@ -56,10 +58,9 @@ def _repeat_sinks(sinks: Floats, tokens: int, kv_heads: int) -> Floats:
     return np.tile(sinks.reshape(kv_heads, 1, -1), (1, tokens, 1)).reshape(kv_heads, -1, 1)
 
 
-def _store(rounded: Codes, cache: KvCache, layer: int, first: int) -> tuple[Floats, Floats]:
-    """Put the tokens' keys and values into the cache. Returns the codes from token `first` on, and scales as
+def _store(rounded: Codes, cached: CachedSequence, layer: int, first: int) -> tuple[Floats, Floats]:
+    """Put in the tokens' keys and values. Returns the codes from token `first` on, and scales as
     [..., 1, context - first]."""
-    end = cache.length_tokens + len(rounded.codes)
-    cache.vectors[layer, :, cache.length_tokens : end] = rounded.codes.swapaxes(0, 1)
-    cache.scales[layer, :, cache.length_tokens : end] = rounded.scale[..., 0].swapaxes(0, 1)
-    return cache.vectors[layer, :, first:end], cache.scales[layer, :, None, first:end]
+    cached.store(layer, rounded.codes, rounded.scale[..., 0])
+    codes, scales = cached.read(layer, first, cached.length_tokens + len(rounded.codes))
+    return codes, scales[:, None]

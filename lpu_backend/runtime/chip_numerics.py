@@ -18,8 +18,8 @@ from lpu_backend.graph.nodes import Activation, Attend
 from lpu_backend.runtime.chip_attention import attend, cap_softly
 from lpu_backend.runtime.chip_softmax import choose_steps, weigh_experts
 from lpu_backend.runtime.element_functions import apply_function
-from lpu_backend.runtime.kv_cache import KvCache
 from lpu_backend.runtime.numerics import Floats, Linear, Sight
+from lpu_backend.runtime.page_pool import CachedSequence
 
 _ONE, _HALF = np.array(1.0, np.float32), np.array(0.5, np.float32)
 _GELU_CUBE = np.array(0.044715, np.float32)
@@ -46,6 +46,7 @@ class ChipNumerics:
     """Serving's arithmetic."""
 
     name = "weights int8, activations int8 x 2, keys int8, values int8, version 2"
+    cache_type = np.int8
 
     def __init__(self, context_window_tokens: int) -> None:
         self._steps = choose_steps(context_window_tokens)
@@ -90,8 +91,10 @@ class ChipNumerics:
     def cap(self, x: Floats, cap: float) -> Floats:
         return cap_softly(x, cap)
 
-    def attend(self, node: Attend, heads: Floats, cache: KvCache, sight: Sight, sinks: Floats | None = None) -> Floats:
-        return attend(node, heads, cache, sight, sinks, self._steps)
+    def attend(
+        self, node: Attend, heads: Floats, cached: CachedSequence, sight: Sight, sinks: Floats | None = None
+    ) -> Floats:
+        return attend(node, heads, cached, sight, sinks, self._steps)
 
     def weigh_experts(self, scores: Floats, chosen: NDArray[np.bool_], *, renormalise: bool) -> Floats:
         return weigh_experts(scores, chosen, renormalise=renormalise)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from lpu_backend.graph.function_nodes import Function
 from lpu_backend.graph.nodes import Activation, Attend
-from lpu_backend.runtime.kv_cache import KvCache
 from lpu_backend.runtime.numerics import Floats, Linear, Sight
+from lpu_backend.runtime.page_pool import CachedSequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class FloatNumerics:
     """The same bits on one host only: sums and functions are BLAS's and numpy's."""
 
     name = "float32"
+    cache_type = np.float32
 
     def make_linear(self, weight: Floats, bias: Floats | None) -> Linear:
         return FloatLinear(np.ascontiguousarray(weight.T), bias)
@@ -74,15 +75,17 @@ class FloatNumerics:
         capped: Floats = np.float32(cap) * np.tanh(x / np.float32(cap))
         return capped
 
-    def attend(self, node: Attend, heads: Floats, cache: KvCache, sight: Sight, sinks: Floats | None = None) -> Floats:
+    def attend(
+        self, node: Attend, heads: Floats, cached: CachedSequence, sight: Sight, sinks: Floats | None = None
+    ) -> Floats:
         tokens, _, head_dim = heads.shape
         kv_heads = node.kv_heads
-        end = cache.length_tokens + tokens
+        end = cached.length_tokens + tokens
         queries = heads[:, : -2 * kv_heads].reshape(tokens, kv_heads, -1, head_dim)
-        stored = cache.vectors[node.layer]
-        stored[:, cache.length_tokens : end] = heads[:, -2 * kv_heads :].swapaxes(0, 1)
+        cached.store(node.layer, heads[:, -2 * kv_heads :])
+        stored, _ = cached.read(node.layer, sight.first, end)
 
-        keys, values = stored[:kv_heads, sight.first : end], stored[kv_heads:, sight.first : end]
+        keys, values = stored[:kv_heads], stored[kv_heads:]
         scores: Floats = queries.swapaxes(0, 1).reshape(kv_heads, -1, head_dim) @ keys.swapaxes(1, 2)
         if node.softcap is not None:
             scores = self.cap(scores, node.softcap)

@@ -3,11 +3,11 @@
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from lpu_backend.graph.function_nodes import Function
 from lpu_backend.graph.nodes import Activation, Attend
-from lpu_backend.runtime.kv_cache import KvCache
+from lpu_backend.runtime.page_pool import CachedSequence
 
 Floats = NDArray[np.float32]
 Operand = Any
@@ -38,6 +38,10 @@ class Numerics(Protocol):
     def name(self) -> str:
         """Names every rounding: a part of the program hash, so it changes when one of them does."""
 
+    @property
+    def cache_type(self) -> DTypeLike:
+        """Of the numbers that stand for keys and values."""
+
     def make_linear(self, weight: Floats, bias: Floats | None) -> Linear:
         """From a weight [outputs, inputs] and a bias [outputs]."""
 
@@ -65,8 +69,10 @@ class Numerics(Protocol):
     def cap(self, x: Floats, cap: float) -> Floats:
         """cap * tanh(x / cap), of any shape."""
 
-    def attend(self, node: Attend, heads: Floats, cache: KvCache, sight: Sight, sinks: Floats | None = None) -> Floats:
-        """Put the tokens' keys and values into the cache, after its tokens; softmax attention over what they see.
+    def attend(
+        self, node: Attend, heads: Floats, cached: CachedSequence, sight: Sight, sinks: Floats | None = None
+    ) -> Floats:
+        """Put the tokens' keys and values after those of their sequence; softmax attention over what they see.
 
         `heads` [tokens, query_heads + 2 x kv_heads, head_dim]: queries, scaled, then keys, then values.
         The result is [tokens, query_heads x head_dim]. `sinks` [query_heads] are the node's.

@@ -8,8 +8,8 @@ import numpy as np
 
 from lpu_backend.graph.function_nodes import Function
 from lpu_backend.graph.nodes import Activation, Attend
-from lpu_backend.runtime.kv_cache import KvCache
 from lpu_backend.runtime.numerics import Floats, Linear, Numerics, Sight
+from lpu_backend.runtime.page_pool import CachedSequence
 from lpu_backend.runtime.rope import rotate
 
 Values = dict[str, Any]
@@ -17,13 +17,21 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """What the steps of one run of tokens share: the cache that they follow, and what their positions decide."""
+class SequenceRows:
+    """Which rows of a pass are one sequence's, the tokens that they follow, and what they see of them."""
 
-    cache: KvCache
-    rotations: Floats
+    rows: slice
+    cached: CachedSequence
     sights: Mapping[int | None, Sight]
     """By the width of the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the steps of one pass share: its sequences, and what the positions of all rows decide."""
+
+    sequences: tuple[SequenceRows, ...]
+    rotations: Floats
 
 
 Step = Callable[[Values, Run], None]
@@ -139,8 +147,12 @@ class ApplyAttention:
             heads[:, norm.heads] = self.numerics.apply_norm(heads[:, norm.heads], norm.epsilon, norm.weight)
         turned = heads[:, : self.rotated]
         turned[:] = rotate(turned, run.rotations)
-        sight = run.sights[self.node.window]
-        values[self.node.name] = self.numerics.attend(self.node, heads, run.cache, sight, self.sinks)
+        attended = [self._attend(heads[each.rows], each) for each in run.sequences]
+        values[self.node.name] = attended[0] if len(attended) == 1 else np.concatenate(attended)
+
+    def _attend(self, heads: Floats, sequence: SequenceRows) -> Floats:
+        sight = sequence.sights[self.node.window]
+        return self.numerics.attend(self.node, heads, sequence.cached, sight, self.sinks)
 
 
 @dataclass(frozen=True, slots=True)

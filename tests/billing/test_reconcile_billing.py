@@ -69,6 +69,13 @@ def test_it_finds_a_job_that_says_another_cost(settled_job: Job) -> None:
     assert reconcile_billing().usage_pusd == COST_PUSD + 1
 
 
+def test_it_finds_a_charge_that_the_tokens_do_not_explain(settled_job: Job) -> None:
+    Job.objects.update(cached_tokens=10)
+    assert differences() == [Difference("charge", settled_job.pk, COST_PUSD - 10 * 25_000, COST_PUSD)]
+    Job.objects.update(service_tier=Job.ServiceTier.BATCH)
+    assert differences() == [Difference("charge", settled_job.pk, COST_PUSD // 2, COST_PUSD)]
+
+
 @pytest.mark.usefixtures("unguarded_ledger")
 def test_it_finds_a_job_that_was_never_charged(project: Project) -> None:
     job = add_job(project, state=Job.State.COMPLETED, cost_pusd=7)

@@ -21,7 +21,7 @@ from accounts.types import IssuedKey
 from console.models import WeeklyReport
 from console.sign_up import set_up_organization
 from console.weekly_report import get_last_week, store_weekly_report
-from inference.models import ClusterChip, Deployment, Job, LanguageModel, RateLimit
+from inference.models import Check, ClusterChip, Deployment, Job, LanguageModel, RateLimit
 from tests.inference.test_usage import add_job
 
 PASSWORD = "correct horse battery staple"
@@ -39,9 +39,10 @@ OURS = (
     ClusterChip,
     RateLimit,
     Job,
+    Check,
     WeeklyReport,
 )
-READ_ONLY = (ApiKey, AuditEvent, ClusterChip, Job, WeeklyReport)
+READ_ONLY = (ApiKey, AuditEvent, Check, ClusterChip, Job, WeeklyReport)
 NOT_ADDED = (*READ_ONLY, Organization)
 
 
@@ -71,7 +72,8 @@ def populate(number: int) -> None:
     key = create_api_key(project=project, name="Key", created_by=user).api_key
     model = LanguageModel.objects.create(id=f"model-{number}", display_name="Model", context_window=1)
     add_deployment(model, chip=number)
-    add_job(project, api_key=key, model=model, first_token_at=timezone.now(), finished_at=timezone.now())
+    job = add_job(project, api_key=key, model=model, first_token_at=timezone.now(), finished_at=timezone.now())
+    Check.objects.create(job=job, kind=Check.Kind.LIVE, verdict=Check.Verdict.SAME)
     RateLimit.objects.create(organization=organization, rpm=1, rpd=1, tpm=1, tpd=1)
     figures = store_weekly_report(week=get_last_week()).figures
     WeeklyReport.objects.create(week=f"2020-W{number:02}", figures=figures)

@@ -55,7 +55,7 @@ def test_a_long_ledger_has_pages(browser: Client, organization: Organization) ->
 
 
 def test_it_shows_the_prices(browser: Client) -> None:
-    assert "lpu-demo $0.05 $0.08" in text_of(browser.get("/billing"))
+    assert "lpu-demo $0.05 $0.025 $0.08" in text_of(browser.get("/billing"))
 
 
 def test_without_a_stripe_key_it_says_so(browser: Client) -> None:

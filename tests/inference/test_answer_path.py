@@ -9,6 +9,7 @@ import groq
 import openai
 import pytest
 
+from inference.models import Job, RateLimit
 from tests.serving import NULL, Path
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -166,3 +167,37 @@ def test_what_cannot_be_kept_is_refused_before_a_job_is_made(path: Path) -> None
         assert (response.status_code, response.json()["error"]["param"]) == (400, param)
         if fields.get("model") != NULL and param != "logit_bias":
             assert "wizard" in response.json()["error"]["message"]
+
+
+def test_choices_are_those_of_seeds_that_follow_each_other_and_all_are_billed(path: Path) -> None:
+    fields = {"model": DEMO, "messages": HELLO, "max_completion_tokens": 12, "temperature": 1.5}
+    answer = path.post(**fields, seed=7, n=3).json()
+    alone = [path.post(**fields, seed=seed).json() for seed in (7, 8, 9)]
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
+    for choice, single in zip(answer["choices"], alone, strict=True):
+        assert choice["message"] == single["choices"][0]["message"]
+        assert choice["finish_reason"] == single["choices"][0]["finish_reason"]
+    completion_tokens = sum(single["usage"]["completion_tokens"] for single in alone)
+    assert answer["usage"]["completion_tokens"] == completion_tokens
+    assert answer["usage"]["prompt_tokens"] == alone[0]["usage"]["prompt_tokens"]
+    job = Job.objects.get(pk=answer["x_groq"]["id"])
+    assert (job.choices, job.completion_tokens) == (3, completion_tokens)
+
+
+def test_streamed_choices_are_the_plain_ones(client: Client) -> None:
+    fields = {"n": 3, "temperature": 1.5, "max_completion_tokens": 20, "response_format": FORMAT}
+    plain = complete(client, **fields).choices
+    texts, endings = ["", "", ""], ["", "", ""]
+    for chunk in complete(client, **fields, stream=True):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+            endings[choice.index] = choice.finish_reason or endings[choice.index]
+    assert texts == [choice.message.content for choice in plain]
+    assert endings == [choice.finish_reason for choice in plain]
+
+
+def test_tokens_of_all_choices_are_reserved(path: Path) -> None:
+    RateLimit.objects.update(tpm=2_000)
+    refused = path.post(n=8, max_completion_tokens=250)
+    assert (refused.status_code, refused.json()["error"]["type"]) == (413, "tokens")
+    assert path.post(n=7, max_completion_tokens=250).status_code == 200

@@ -85,7 +85,6 @@ def test_it_names_an_unknown_parameter() -> None:
         ("stream", "yes"),
         ("messages", []),
         ("model", ""),
-        ("service_tier", "flex"),
         ("n", 0),
         ("n", 9),
         ("n", True),
@@ -99,6 +98,7 @@ def test_it_names_an_unknown_parameter() -> None:
         ("parallel_tool_calls", "no"),
         ("tool_choice", "required"),
         ("tool_choice", {"type": "function", "function": {"name": "f"}}),
+        ("service_tier", "batch"),
     ],
 )
 def test_it_names_the_parameter_with_a_wrong_value(name: str, value: object) -> None:

@@ -20,6 +20,7 @@ from inference.limits import (
     give_back_request,
     peek_limits,
 )
+from inference.models import Job
 from inference.redis_clients import get_redis
 
 WIDE = Limits(rpm=10**6, rpd=10**6, tpm=10**9, tpd=10**9)
@@ -140,10 +141,21 @@ async def test_a_day_leaves_after_a_day(caller: Caller) -> None:
 async def test_it_corrects_a_reservation_to_what_was_used_once(caller: Caller) -> None:
     await admit(caller, with_limits(tpm=100, tpd=100), "a", tokens=100)
     for _ in range(2):
-        correct_tokens(organization_id=caller.organization_id, model=MODEL, request_id="a", tokens=30)
+        correct_tokens([(Job(id="a", organization_id=caller.organization_id, model_id=MODEL), 30)])
     standing = await admit(caller, with_limits(tpm=100, tpd=100), "b", tokens=70)
     assert standing.remaining_tokens == 0
     assert (await refused(caller, with_limits(tpm=100, tpd=100), tokens=1)).type == "tokens"
+
+
+async def test_a_redis_that_forgot_the_script_decides_all_the_same(caller: Caller) -> None:
+    limited = with_limits(tpm=100, tpd=100)
+    for request_id in ("a", "b"):
+        get_redis().script_flush()
+        await asyncio.gather(*[admit(caller, limited, f"{request_id}{number}", tokens=10) for number in range(5)])
+    await refused(caller, limited, tokens=1)
+    get_redis().script_flush()
+    correct_tokens([(Job(id="a1", organization_id=caller.organization_id, model_id=MODEL), 9)])
+    assert (await admit(caller, limited, "c", tokens=1)).remaining_tokens == 0
 
 
 async def test_it_gives_back_what_was_refused_afterwards(caller: Caller) -> None:

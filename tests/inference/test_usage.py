@@ -40,8 +40,9 @@ def list_rows(organization: Organization, **fields: Any) -> list[UsageRow]:
 
 def test_usage_adds_up_the_billed_jobs_of_a_bucket(organization: Organization, project: Project) -> None:
     add_job(project)
-    add_job(project, state=Job.State.CANCELLED, completion_tokens=2, cost_pusd=660_000)
-    assert list_rows(organization) == [UsageRow(requests=2, prompt_tokens=20, completion_tokens=7, cost_pusd=1_560_000)]
+    add_job(project, state=Job.State.CANCELLED, completion_tokens=2, cost_pusd=660_000, cached_tokens=8)
+    expected = UsageRow(requests=2, prompt_tokens=20, completion_tokens=7, cost_pusd=1_560_000, cached_tokens=8)
+    assert list_rows(organization) == [expected]
 
 
 @pytest.mark.parametrize("state", [Job.State.QUEUED, Job.State.RUNNING, Job.State.FAILED])

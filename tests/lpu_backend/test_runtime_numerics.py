@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import os
+import platform
 import subprocess
 import sys
 from itertools import pairwise
@@ -18,6 +19,7 @@ from lpu_backend.checkpoint_model import CheckpointModel, read_model
 from lpu_backend.runtime.chip_numerics import ChipNumerics
 from lpu_backend.runtime.float_numerics import FloatNumerics
 from lpu_backend.runtime.kv_cache import KvCache
+from lpu_backend.runtime.page_pool import TokenRun
 from tests.lpu_backend.tiny_checkpoint import VOCABULARY_TOKENS, WriteCheckpoint
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,7 +32,7 @@ def run_chunks(model: CheckpointModel, chunks: list[list[int]], cache: KvCache |
     """Logits after every token, the tokens given in these chunks."""
     runtime = model.runtime
     cache = cache or runtime.make_cache()
-    return np.concatenate([runtime.compute_logits(runtime.compute_hidden(ids, cache)) for ids in chunks])
+    return np.concatenate([runtime.compute_logits(runtime.extend(ids, cache)) for ids in chunks])
 
 
 def cut(ids: list[int], sizes: list[int]) -> list[list[int]]:
@@ -52,13 +54,13 @@ def test_grouping_changes_no_bit_past_the_context_of_one_exact_product(write_che
 
 
 def test_rows_of_another_sequence_that_begins_alike_serve_as_well(model: CheckpointModel) -> None:
-    first, second = model.runtime.make_cache(), model.runtime.make_cache()
-    run_chunks(model, [IDS], first)
-    second.vectors[:, :, :200] = first.vectors[:, :, :200]
-    second.scales[:, :, :200] = first.scales[:, :, :200]
-    second.length_tokens = 200
-    fork = [*IDS[:200], 9, 8, 7]
-    np.testing.assert_array_equal(run_chunks(model, [fork[200:]], second), run_chunks(model, [fork])[200:])
+    pool = model.runtime.make_pool(21)
+    first = np.array([20, *range(18)], np.int32)
+    model.runtime.compute_hidden([TokenRun(IDS, 0, first)], pool)
+    fork = [*IDS[:192], 9, 8, 7]
+    second = np.append(first[:12], np.int32(19))
+    hidden = model.runtime.compute_hidden([TokenRun(fork[192:], 192, second)], pool)
+    np.testing.assert_array_equal(model.runtime.compute_logits(hidden), run_chunks(model, [fork])[192:])
 
 
 def test_the_logits_are_near_those_of_float32(write_checkpoint: WriteCheckpoint) -> None:
@@ -85,7 +87,7 @@ ORDERED_BY_LIBRARIES = {
     *("sum", "nansum", "mean", "average", "std", "var", "prod", "norm", "trace"),
     *("dot", "vdot", "vecdot", "inner", "matmul", "matvec", "vecmat", "tensordot", "einsum"),
 }
-SERVING = [path for path in sorted((PACKAGE / "runtime").glob("*.py")) if path.name != "float_numerics.py"]
+SERVING = [path for path in sorted((PACKAGE / "runtime").rglob("*.py")) if path.name != "float_numerics.py"]
 
 
 def list_choices_of_libraries(source: str) -> list[str]:
@@ -118,12 +120,15 @@ import hashlib, json, sys
 from pathlib import Path
 import numpy as np
 from lpu_backend.checkpoint_model import read_model
-from lpu_backend.runtime.float_numerics import FloatNumerics
+from lpu_backend.config import read_graph
+from lpu_backend.runtime.chip_numerics import ChipNumerics
 from lpu_backend.runtime.sampling import sample_token
 from lpu_backend.types import SamplingParams
 
 folder, ids, name = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
-model = read_model(folder, FloatNumerics() if name == "float32" else None)
+model = read_model(folder, ChipNumerics(read_graph(folder).context_window) if name == "numpy" else None)
+if name == "kernels":
+    model.runtime.wait_for_kernels()
 cache, hasher = model.runtime.make_cache(), hashlib.sha256()
 params = SamplingParams(max_completion_tokens=1, temperature=1.1, top_p=0.95, seed=4)
 logits = model.runtime.advance(ids, cache)
@@ -148,7 +153,7 @@ HOSTS = {
 }
 
 
-def hash_logits(folder: Path, environment: dict[str, str], numerics: str = "chip") -> str:
+def hash_logits(folder: Path, environment: dict[str, str], numerics: str = "numpy") -> str:
     """SHA-256 of all logits of one generation, in a process of its own."""
     settings = {"OPENBLAS_NUM_THREADS": "1", **{k: v for k, v in environment.items() if v}}
     command = [sys.executable, "-c", GENERATION, str(folder), json.dumps(IDS[:100]), numerics]
@@ -161,6 +166,22 @@ def hash_logits(folder: Path, environment: dict[str, str], numerics: str = "chip
 def test_other_cpus_and_libraries_compute_the_same_bits(checkpoint: Path) -> None:
     hashes = {name: hash_logits(checkpoint, environment) for name, environment in HOSTS.items()}
     assert hashes == dict.fromkeys(HOSTS, hashes["as it is"])
+
+
+# What the kernels are compiled for; what each CPU needs is kept apart, so only the first run of all waits for it.
+CPUS = {
+    "this one": {},
+    "without AVX-512": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+bmi,+bmi2,+fma,+sse4.2"},
+    "of 2003": {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"},
+}
+
+
+@pytest.mark.slow
+def test_kernels_for_other_cpus_compute_the_demonstration_models_bits() -> None:
+    cpus = CPUS if platform.machine() == "x86_64" else {"this one": {}}
+    features = {"NPY_DISABLE_CPU_FEATURES": " ".join(FEATURES), "OPENBLAS_CORETYPE": "Haswell"}
+    hashes = {name: hash_logits(DEMO, {**features, **cpu}, "kernels") for name, cpu in cpus.items()}
+    assert hashes == dict.fromkeys(cpus, hash_logits(DEMO, {}, "numpy"))
 
 
 def test_the_demonstration_models_bits_are_those_of_every_other_host() -> None:

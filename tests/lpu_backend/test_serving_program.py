@@ -10,6 +10,7 @@ from lpu_backend import CompileError, compile_times, load_model
 from lpu_backend.checkpoint_model import CheckpointModel, read_model
 from lpu_backend.chip import GROQCHIP1
 from lpu_backend.compiler.emulated_model import EmulatedModel
+from lpu_backend.compiler.request_steps import StepKey
 from lpu_backend.compiler.request_times import RequestTimes, compile_request_times
 from lpu_backend.config import read_graph
 from lpu_backend.graph.nodes import ModelGraph
@@ -41,6 +42,21 @@ def test_an_answer_of_no_tokens_has_a_time_and_no_speed(model: CheckpointModel) 
     emulated = model.emulate(prompt_tokens=17, completion_tokens=0)
     assert emulated.cycles == model.emulate(prompt_tokens=17, completion_tokens=1).cycles
     assert emulated.tokens_per_second == 0.0
+
+
+@pytest.mark.parametrize("cached_tokens", [0, 16, 48, 320, 496])
+def test_what_the_cache_saves_stands_beside_the_cycles_of_a_cold_one(cached_tokens: int) -> None:
+    program = ServingProgram("", read_graph(DEMONSTRATION_MODEL), 1, DEMONSTRATION_MODEL, None)
+    cold = program.emulate(prompt_tokens=500, completion_tokens=3)
+    warm = program.emulate(prompt_tokens=500, completion_tokens=3, cached_tokens=cached_tokens)
+    assert (warm.cycles, warm.seconds, cold.saved_cycles) == (cold.cycles, cold.seconds, 0)
+    assert (0 < warm.saved_cycles < warm.cycles) == (cached_tokens > 0)
+
+
+def test_the_steps_of_cached_tokens_are_those_saved() -> None:
+    program = ServingProgram("", read_graph(DEMONSTRATION_MODEL), 1, DEMONSTRATION_MODEL, None)
+    saved_cycles = program.emulate(prompt_tokens=100, completion_tokens=1, cached_tokens=64).saved_cycles
+    assert saved_cycles == 2 * program.prepare().by_step[StepKey(32, 1)]
 
 
 def test_a_decode_step_takes_what_the_emulated_chip_takes(checkpoint: Path, times: RequestTimes) -> None:

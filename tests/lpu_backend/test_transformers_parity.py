@@ -65,7 +65,7 @@ def reference_logits(reference: Any, ids: Sequence[int]) -> Any:
 
 
 def our_logits(model: CheckpointModel, ids: Sequence[int], cache: KvCache) -> Any:
-    return model.runtime.compute_logits(model.runtime.compute_hidden(ids, cache))
+    return model.runtime.compute_logits(model.runtime.extend(ids, cache))
 
 
 def save_as_transformers_does(folder: Path, config: dict[str, Any]) -> None:

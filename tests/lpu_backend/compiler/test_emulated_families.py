@@ -40,7 +40,7 @@ def assert_alike(
     cache, random = served.make_cache(), np.random.default_rng(3)
     for tokens in steps:
         ids = random.integers(0, graph.vocabulary, tokens).tolist()
-        expected = served.compute_logits(served.compute_hidden(ids, cache))
+        expected = served.compute_logits(served.extend(ids, cache))
         step = compiled.advance(ids)
         np.testing.assert_array_equal(step.logits.view(np.uint32), expected.view(np.uint32))
         assert step.cycles == step.scheduled_cycles

@@ -31,7 +31,7 @@ def run_both(config: dict[str, Any], chips: int, chip: ChipSpec) -> list[tuple[N
     pairs = []
     for tokens in STEPS:
         ids = random.integers(0, graph.vocabulary, tokens).tolist()
-        pairs.append((served.compute_logits(served.compute_hidden(ids, cache)), compiled.advance(ids)))
+        pairs.append((served.compute_logits(served.extend(ids, cache)), compiled.advance(ids)))
     return pairs
 
 

@@ -1,0 +1,13 @@
+"""What a request costs: one formula, for holds and for charges."""
+
+from billing.models import Price
+from billing.types import UsedTokens
+
+
+def cost_pusd(price: Price, used: UsedTokens) -> int:
+    """Exact picodollars. A batch costs half of the full price, rounded down once; the cache saves it nothing more."""
+    completion_pusd = used.completion * price.output_pusd
+    if used.is_batch:
+        return (used.prompt * price.input_pusd + completion_pusd) // 2
+    fresh = used.prompt - used.cached
+    return fresh * price.input_pusd + used.cached * price.cached_input_pusd + completion_pusd
