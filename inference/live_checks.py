@@ -20,11 +20,10 @@ from redis.exceptions import RedisError
 
 from inference.alerts import alert_difference
 from inference.check_queues import choose_worker, send_live_check
+from inference.dispatch import count_waiting, slots_key
 from inference.kept_content import Completed, get_content, is_kept, keep_content
-from inference.leases import slots_key
 from inference.models import Check, Job
 from inference.payloads import PromptPayload, open_prompt
-from inference.queues import is_queue_empty
 from inference.redis_clients import get_redis, redis_key
 from inference.registry import load_model
 from inference.replay import OvertakenError, compute_answers, end_check, find_difference
@@ -158,7 +157,7 @@ def _as_verdict(difference: str) -> tuple[Check.Verdict, str]:
 
 def is_under_load(job: Job) -> bool:
     """Whether something waits in the queue of the job's model, or every slot of its deployment is taken."""
-    if not is_queue_empty(job.model_id):
+    if count_waiting(job.model_id):
         return True
     deployment = job.deployment
     if deployment is None:

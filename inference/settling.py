@@ -14,6 +14,8 @@ from redis.exceptions import RedisError
 
 from inference.dispatch import finish_jobs, put_back, release_jobs, ticket_of
 from inference.exceptions import ProgramChangedError
+from inference.kept_content import Completed
+from inference.live_checks import record_answers
 from inference.models import Deployment, Job
 from inference.payloads import seal_payload
 from inference.runs import Run
@@ -36,6 +38,7 @@ class Leaving:
     job: Job
     kind: Literal["settled", "put_back", "lost"]
     ending: JobEnding | None = None
+    completed: Completed | None = None
 
     @property
     def held(self) -> Held:
@@ -102,6 +105,7 @@ class Settler:
         if not batch:
             return False
         keys = {each.job.pk: bytes(each.job.payload_key or b"") for each in batch}
+        self._record([each.completed for each in batch if each.completed])
         self._patiently(partial(end_jobs, [each.ending for each in batch if each.ending]))
         again = [each for each in batch if each.kind == "put_back" and self._patiently(partial(_waits_again, each.job))]
         self._forget([each.held for each in batch])
@@ -111,9 +115,17 @@ class Settler:
             self._patiently(partial(_release, each))
         return True
 
+    def _record(self, completed: Sequence[Completed]) -> None:
+        """Before the settlement, which clears the keys. What fails here holds up no ending."""
+        try:
+            record_answers(completed)
+        except Exception as error:
+            logger.error("Answers were not recorded: %s\n%s", type(error).__name__, _place(error))
+
     def _end(self, run: Run, state: Job.State, finish_reason: str = "") -> None:
         ending = JobEnding(run.job, state, run.usage, finish_reason=finish_reason)
-        self._put(Leaving(run.job, "settled", ending))
+        completed = run.completed if state == Job.State.COMPLETED else None
+        self._put(Leaving(run.job, "settled", ending, completed))
 
     def _put(self, leaving: Leaving) -> None:
         with self._changed:

@@ -14,6 +14,7 @@ from billing.selectors import get_funds
 from console.weekly_report import get_figures, parse_week
 from inference import check_queues, kept_content, live_checks
 from inference.check_queues import choose_worker
+from inference.dispatch import put_back
 from inference.kept_content import Completed, keep_content
 from inference.live_checks import offer_check, record_answers, run_live_check, wants_check
 from inference.models import Check, Deployment, Job
@@ -21,10 +22,11 @@ from inference.payloads import PromptPayload, new_payload_key
 from inference.redis_clients import get_redis
 from inference.replay import compute_answers
 from inference.services import cancel_job, create_job, start_attempt
-from inference.streams import put_prompt
+from inference.types import Ticket
 from inference.worker import alive_key
 from lpu_backend import ChatModel, null_model
 from tests.inference.test_replay import PROMPT, BrokenModel
+from tests.inference.worker_bench import put_prompt
 from tests.serving import NULL
 
 pytestmark = pytest.mark.django_db
@@ -140,7 +142,7 @@ def test_redis_learns_nothing_that_the_job_s_end_leaves_readable(job: Job) -> No
 
 def test_a_check_gives_way_to_what_waits(job: Job) -> None:
     complete(job)
-    get_redis().rpush(f"model.{NULL}", b"a message")
+    put_back(Ticket("another", NULL, "org_a"))
     assert check(job).verdict == "dropped"
 
 
