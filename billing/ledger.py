@@ -25,8 +25,7 @@ def post_journal(
     transaction must not commit, when the amount is 0, when the reference stands for another organization or amount,
     and when the balance is missing or would leave its bounds; RuntimeError outside a transaction.
     """
-    if not transaction.get_connection().in_atomic_block:
-        raise RuntimeError("A journal is posted inside the transaction that it accounts for.")
+    require_transaction()
     if not 0 < abs(amount_pusd) <= MAX_PUSD:
         raise LedgerError(f"{amount_pusd} pUSD cannot be posted.")
     journal, created = Journal.objects.get_or_create(
@@ -39,6 +38,12 @@ def post_journal(
     Posting.objects.bulk_create(Posting(journal=journal, account=account, amount_pusd=leg) for account, leg in legs)
     _change_balance(organization_id, amount_pusd)
     return True
+
+
+def require_transaction() -> None:
+    """Raises RuntimeError outside a transaction."""
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("Money moves inside the transaction that it accounts for.")
 
 
 def post_charges(charges: Sequence[Charge]) -> None:

@@ -10,7 +10,7 @@ from django.db.models import F
 from accounts.models import Organization
 from billing.exceptions import ChargeExceedsHoldError, InsufficientBalanceError, NoPriceError
 from billing.hold_closing import ClosedHold, close_open_holds
-from billing.ledger import open_balance, post_charges, post_journal
+from billing.ledger import open_balance, post_charges, post_journal, require_transaction
 from billing.models import Balance, Hold, Journal, Posting, Price
 from billing.money import MAX_PUSD
 from billing.pricing import cost_pusd
@@ -62,6 +62,7 @@ def set_price(*, model: str, input_pusd: int, output_pusd: int, cached_input_pus
     )
 
 
+@transaction.atomic
 def place_hold(
     *, request_id: str, organization_id: str, model: str, prompt_tokens: int, max_completion_tokens: int
 ) -> Hold:
@@ -77,13 +78,14 @@ def place_hold(
     return placed
 
 
-@transaction.atomic
 def place_holds(requests: Sequence[HoldRequest]) -> dict[str, Hold | InsufficientBalanceError | NoPriceError]:
     """As `place_hold`, for many with a few statements: each request id with its hold, or why it has none.
 
     Where an organization's balance does not cover all that it asks for at once, it is asked for each in turn.
-    Raises IntegrityError, and places none, when a request id had a hold before.
+    Raises IntegrityError, and the caller's transaction must not commit, when a request id had a hold before;
+    RuntimeError outside a transaction.
     """
+    require_transaction()
     outcomes: dict[str, Hold | InsufficientBalanceError | NoPriceError] = {}
     prices = list_prices({request.model for request in requests})
     by_organization: defaultdict[str, list[Hold]] = defaultdict(list)
@@ -122,6 +124,7 @@ def _reserve(organization_id: str, amount_pusd: int) -> bool:
     return bool(covered.update(held_pusd=F("held_pusd") + amount_pusd))
 
 
+@transaction.atomic
 def settle_hold(
     *, request_id: str, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0, is_batch: bool = False
 ) -> int | None:
@@ -134,19 +137,20 @@ def settle_hold(
     return close_holds([HoldClosing(request_id, used)]).get(request_id)
 
 
+@transaction.atomic
 def release_hold(*, request_id: str) -> bool:
     """Frees a hold without charging; False when it had been closed before."""
     return bool(close_holds([HoldClosing(request_id, None)]))
 
 
-@transaction.atomic
 def close_holds(closings: Sequence[HoldClosing]) -> dict[str, int]:
     """Settles and releases many holds, each once, with a few statements.
 
     Returns the cost in picodollars of each that was closed now, by request id: 0 where it was released. An id whose
-    hold was closed before is left out. Raises ChargeExceedsHoldError, and closes none, where one does not cover its
-    charge.
+    hold was closed before is left out. Raises ChargeExceedsHoldError, and the caller's transaction must not commit,
+    where one does not cover its charge; RuntimeError outside a transaction.
     """
+    require_transaction()
     used = {closing.request_id: closing.used for closing in closings}
     holds = close_open_holds(used)
     prices = Price.objects.in_bulk({hold.price_id for hold in holds})
