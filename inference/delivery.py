@@ -6,9 +6,10 @@ import time
 
 from redis.exceptions import RedisError
 
+from inference.check_marks import wants_digest
 from inference.dispatch import MAX_CLAIM, bell_key, claim_jobs, release_jobs, stop_listening
 from inference.engine_room import ENGINE_BATCH, EngineRoom, get_room
-from inference.live_checks import offer_check, wants_digest
+from inference.live_checks import offer_check
 from inference.models import Job
 from inference.payloads import PayloadError, open_prompt
 from inference.redis_clients import get_redis

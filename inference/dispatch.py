@@ -55,6 +55,14 @@ def enqueue_jobs(jobs: Sequence[tuple[Ticket, bytes]]) -> list[int | ApiError]:
     return [_as_queued(ticket, answer) for (ticket, _), answer in zip(jobs, _ask_many(arguments), strict=True)]
 
 
+def enqueue_job(ticket: Ticket, sealed_prompt: bytes = b"") -> int:
+    """As `enqueue_jobs`, for one. Raises the ApiError that refuses it; RedisError."""
+    outcome = enqueue_jobs([(ticket, sealed_prompt)])[0]
+    if isinstance(outcome, ApiError):
+        raise outcome
+    return outcome
+
+
 def put_back(ticket: Ticket) -> bool:
     """Lets a job wait again that had begun or was lost, before all others; False if it waits or runs already."""
     answer = _ask("enqueue", ticket.model_id, *_waiting(ticket, b"", limit=0))

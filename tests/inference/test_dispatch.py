@@ -12,7 +12,7 @@ from inference.dispatch import (
     bell_key,
     claim_jobs,
     count_waiting,
-    enqueue_jobs,
+    enqueue_job,
     get_queue_standing,
     lease_key,
     put_back,
@@ -47,10 +47,8 @@ def ticket(request_id: str, organization: str = "org_a", tier: str = "on_demand"
 
 
 def wait(*request_ids: str, **fields: Any) -> None:
-    """Raises the refusal of the first that is refused."""
-    for outcome in enqueue_jobs([(ticket(request_id, **fields), b"") for request_id in request_ids]):
-        if isinstance(outcome, ApiError):
-            raise outcome
+    for request_id in request_ids:
+        enqueue_job(ticket(request_id, **fields))
 
 
 def claim(most: int = 64) -> list[str]:
