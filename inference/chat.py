@@ -1,6 +1,5 @@
 """From a validated request to a queued job: count the prompt, admit, hold the money, enqueue."""
 
-import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,25 +15,24 @@ from inference.exceptions import ApiError, invalid_request, model_not_found, mod
 from inference.limits import Limits, Standing, admit_request, give_back_request, list_limits
 from inference.models import Job, LanguageModel, new_request_id
 from inference.payloads import PromptPayload, new_payload_key, seal_payload
-from inference.registry import load_tokenizer
+from inference.prompts import payload_of, prepare_prompt
 from inference.selectors import get_models
 from inference.services import create_jobs, fail_job, new_job
 from inference.types import ChatRequest, JobHandle
-from lpu_backend import ChatTemplateError, CheckpointError
+from lpu_backend import ToolFormat
 
-# A prompt longer than this is tokenized on a thread, so that it does not hold up the streams of others.
-INLINE_CHARACTERS = 20_000
 SERVICE_TIERS = {"flex": Job.ServiceTier.FLEX}  # what else a call may name is served on demand
 SEED_LIMIT = 2**31  # seeds that we draw fit any client's integer
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job that was admitted, paid for in advance and queued."""
+    """A job that was admitted, paid for in advance and queued; `tool_format` where its answer may call functions."""
 
     handle: JobHandle
     standing: Standing
     jobs_ahead: int  # waited for the model when it was queued
+    tool_format: ToolFormat | None = None
 
 
 async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -> Submission:
@@ -44,15 +42,15 @@ async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -
     queue or none, 498 no room for the flex tier.
     """
     model, limits = await _look_ups.ask((caller, chat.model))
-    prompt_ids = await _count_prompt(model, chat)
-    max_completion_tokens = _max_completion_tokens(model, chat, len(prompt_ids))
+    prompt = await prepare_prompt(model, chat)
+    max_completion_tokens = _max_completion_tokens(model, chat, len(prompt.ids))
     request_id = new_request_id()
     standing = await admit_request(
         caller=caller,
         model=model.pk,
         limits=limits,
         request_id=request_id,
-        tokens=len(prompt_ids) + max_completion_tokens,
+        tokens=len(prompt.ids) + chat.choices * max_completion_tokens,
     )
     job = new_job(
         caller=caller,
@@ -66,15 +64,16 @@ async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -
         top_p=chat.top_p,
         seed=secrets.randbelow(SEED_LIMIT) if chat.seed is None else chat.seed,
         max_completion_tokens=max_completion_tokens,
-        prompt_tokens=len(prompt_ids),
+        prompt_tokens=len(prompt.ids),
+        choices=chat.choices,
         payload_key=new_payload_key(),
     )
     try:
-        handle, jobs_ahead = await _reservations.ask((job, PromptPayload(prompt_ids=prompt_ids, stop=list(chat.stop))))
+        handle, jobs_ahead = await _reservations.ask((job, payload_of(prompt, chat)))
     except BaseException:
         await give_back_request(caller=caller, model=model.pk, request_id=request_id)
         raise
-    return Submission(handle=handle, standing=standing, jobs_ahead=jobs_ahead)
+    return Submission(handle=handle, standing=standing, jobs_ahead=jobs_ahead, tool_format=prompt.tool_format)
 
 
 def _look_up(asked: Sequence[tuple[Caller, str]]) -> list[tuple[LanguageModel, Limits] | Exception]:
@@ -90,19 +89,6 @@ def _served(model: LanguageModel | None, model_id: str, limits: Limits) -> tuple
     if model.outage:
         return model_unavailable(model.pk, model.outage)
     return model, limits
-
-
-async def _count_prompt(model: LanguageModel, chat: ChatRequest) -> list[int]:
-    messages = [{"role": message.role, "content": message.content} for message in chat.messages]
-    try:
-        tokenizer = load_tokenizer(model.pk, model.deployment)
-        if sum(len(message.content) for message in chat.messages) > INLINE_CHARACTERS:
-            return await asyncio.to_thread(tokenizer.encode_chat, messages)
-        return tokenizer.encode_chat(messages)
-    except ChatTemplateError as error:
-        raise invalid_request(str(error), param="messages") from None
-    except CheckpointError as error:
-        raise model_unavailable(model.pk, str(error)) from None
 
 
 def _max_completion_tokens(model: LanguageModel, chat: ChatRequest, prompt_tokens: int) -> int:
