@@ -100,10 +100,9 @@ def _begin(job: Job, claimed: ClaimedJob, room: EngineRoom) -> None:
     else:
         try:
             room.begin(_make_run(job, claimed))
+            offer_check(job)
         except Exception as error:
             settler.fail(job, because=error)
-        else:
-            offer_check(job)
 
 
 def _make_run(job: Job, claimed: ClaimedJob) -> Run:
@@ -116,9 +115,7 @@ def _make_run(job: Job, claimed: ClaimedJob) -> Run:
     model = load_model(job.model_id, job.deployment)
     program_hash = model.program_hash
     made = read_tokens(request_id=job.pk, key=key, program_hash=program_hash) if claimed.has_stream else []
-    run = Run(job, model, prompt, made)
-    run.wants_digest = wants_digest(job)
-    return run
+    return Run(job, model, prompt, made, wants_digest=wants_digest(job))
 
 
 def _let_go(model_id: str, room: EngineRoom, claimed: list[ClaimedJob]) -> None:

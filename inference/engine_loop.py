@@ -83,7 +83,6 @@ class EngineLoop:
         if choice == 0:
             run.cached_tokens = min(generation.cached_tokens, run.job.prompt_tokens)
         if steps and steps[-1].finish_reason is not None:
-            run.choices[choice].digest = generation.digest
             del self._generations[id(generation)]
         return Made(run, choice, steps)
 
@@ -112,10 +111,13 @@ class EngineLoop:
             if choice.finish_reason:
                 continue
             params = params_of(run.job, run.prompt, index)
-            generation = self._engine.submit(
-                run.prompt.prompt_ids, params, made_ids=choice.made_ids, wants_digest=run.wants_digest
+            choice.generation = self._engine.submit(
+                run.prompt.prompt_ids,
+                params,
+                made_ids=choice.made_ids,
+                wants_digest=run.wants_digest and not choice.made,  # of logits that were computed elsewhere it has none
             )
-            self._generations[id(generation)] = (generation, run, index)
+            self._generations[id(choice.generation)] = (choice.generation, run, index)
 
     def _forget(self, run: Run) -> None:
         for generation in [each for each, owner, _ in self._generations.values() if owner is run]:

@@ -1,7 +1,7 @@
 """Public reads of inference: the models that are served, and what was used of them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
@@ -31,6 +31,11 @@ def list_models() -> list[LanguageModel]:
 
 def get_model(model_id: str) -> LanguageModel | None:
     return _served_models().filter(pk=model_id).first()
+
+
+def get_models(model_ids: Collection[str]) -> dict[str, LanguageModel]:
+    """Those of the models that requests may name."""
+    return {model.pk: model for model in _served_models().filter(pk__in=model_ids)}
 
 
 def _served_models() -> QuerySet[LanguageModel]:

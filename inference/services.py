@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.services import touch_api_keys
 from accounts.types import Caller
 from billing.models import Hold
+from billing.row_inserts import insert_rows
 from billing.services import place_holds
 from billing.types import HoldRequest, UsedTokens
 from inference.database import write_turn
@@ -74,7 +75,7 @@ def _create_together(jobs: Sequence[Job]) -> list[Job | Exception]:
     requests = [HoldRequest(job.pk, job.organization_id, job.model_id, _most(job)) for job in jobs]
     with write_turn(), transaction.atomic():
         placed = place_holds(requests)
-        Job.objects.bulk_create(job for job in jobs if isinstance(placed[job.pk], Hold))
+        insert_rows([job for job in jobs if isinstance(placed[job.pk], Hold)])
     outcomes = [(job, placed[job.pk]) for job in jobs]
     return [outcome if isinstance(outcome, Exception) else job for job, outcome in outcomes]
 

@@ -118,8 +118,8 @@ class Settler:
 
     def _end(self, run: Run, state: Job.State, finish_reason: str = "") -> None:
         ending = JobEnding(run.job, state, run.usage, finish_reason=finish_reason)
-        is_recorded = run.wants_digest and state == Job.State.COMPLETED
-        self._put(Leaving(run.job, "settled", ending, run.completed if is_recorded else None))
+        completed = run.completed if run.wants_digest and state == Job.State.COMPLETED else None
+        self._put(Leaving(run.job, "settled", ending, completed))
 
     def _put(self, leaving: Leaving) -> None:
         with self._changed:
@@ -150,8 +150,8 @@ class Settler:
 
 
 def _record(completed: Sequence[Completed]) -> None:
-    """Before the end of the jobs, so that what is kept of them is there when they have ended. No fault in it keeps a
-    job from being settled."""
+    """Before the settlement, which clears the keys. What fails here for another reason than an outage holds up no
+    ending."""
     try:
         record_answers(completed)
     except (OperationalError, InterfaceError, RedisError):

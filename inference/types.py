@@ -4,11 +4,40 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from lpu_backend import Constraint
+
+
+@dataclass(frozen=True, slots=True)
+class CallMade:
+    """A call of a function that an earlier answer made; `arguments` is text, and JSON if the model wrote it well."""
+
+    id: str
+    name: str
+    arguments: str = field(repr=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    role: Literal["system", "user", "assistant"]
+    """One message. `tool_calls` are an assistant's; `tool_call_id` and `name` belong to what a tool answered."""
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str = field(repr=False)
+    tool_calls: tuple[CallMade, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """The functions that an answer may call, or must, in the shape of the API."""
+
+    tools: tuple[dict[str, Any], ...] = field(repr=False)
+    is_forced: bool = False
+    is_parallel: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(tool["function"]["name"] for tool in self.tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +54,15 @@ class ChatRequest:
     is_stream: bool = False
     include_usage: bool = False
     service_tier: str | None = None
+    choices: int = 1
+    top_k: int = 0
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    top_logprobs: int | None = None
+    constraint: Constraint | None = field(default=None, repr=False)
+    tool_use: ToolUse | None = None
 
 
 @dataclass(frozen=True, slots=True)

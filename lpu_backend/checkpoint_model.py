@@ -14,6 +14,7 @@ from lpu_backend.engine.batch_engine import BatchEngine
 from lpu_backend.exceptions import PromptError
 from lpu_backend.runtime.chip_numerics import ChipNumerics
 from lpu_backend.runtime.graph_model import GraphModel
+from lpu_backend.runtime.kernel_model import KernelModel
 from lpu_backend.runtime.numerics import Numerics
 from lpu_backend.runtime.page_pool import PAGE_TOKENS
 from lpu_backend.serving_program import ServingProgram, divide_served_model
@@ -78,12 +79,17 @@ class CheckpointModel:
 
 
 def read_model(
-    folder: Path, numerics: Numerics | None = None, chips: int | None = None, programs: Path | None = None
+    folder: Path,
+    numerics: Numerics | None = None,
+    chips: int | None = None,
+    programs: Path | None = None,
+    threads: int = 1,
 ) -> CheckpointModel:
     """Load a checkpoint folder: all of it is checked before the weights are read. Raises CheckpointError.
 
-    Served in the chip's numerics; others are for comparison. `chips` are those of the program, the fewest if None;
-    `programs` is where compiled ones are kept. CompileError if the chips are too few.
+    Served in the chip's numerics, by kernels on so many threads; others, by numpy, are for comparison. `chips` are
+    those of the program, the fewest if None; `programs` is where compiled ones are kept. CompileError if the chips are
+    too few.
     """
     graph = read_graph(folder)
     tokenizer = make_tokenizer(folder, graph)
@@ -92,9 +98,9 @@ def read_model(
     check_weight_files(files, graph)
     division, _ = divide_served_model(graph, chips)
 
-    numerics = numerics or ChipNumerics(graph.context_window)
-    hasher = _start_program_hash(folder, tokenizer, division.chips, numerics)
-    runtime = GraphModel(graph, read_tensors(files, hasher), numerics)
+    hasher = _start_program_hash(folder, tokenizer, division.chips, numerics or ChipNumerics(graph.context_window))
+    tensors = read_tensors(files, hasher)
+    runtime = GraphModel(graph, tensors, numerics) if numerics else KernelModel(graph, tensors, threads)
     program = ServingProgram(hasher.hexdigest(), graph, division.chips, folder, programs)
     return CheckpointModel(runtime, tokenizer, end_of_turn_ids, program)
 

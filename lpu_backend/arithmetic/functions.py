@@ -17,13 +17,13 @@ _STEPS_BITS = 7
 _STEPS = 1 << _STEPS_BITS
 """Exponents are split at multiples of ln(2) / 128."""
 # Constants are arrays of one number, which numpy takes faster than numbers.
-_STEPS_PER_UNIT = np.array(float.fromhex("0x1.71547652b82fep+7"))
-_STEP_HIGH = np.array(float.fromhex("0x1.62e42fefa0000p-8"))
+STEPS_PER_UNIT = np.array(float.fromhex("0x1.71547652b82fep+7"))
+STEP_HIGH = np.array(float.fromhex("0x1.62e42fefa0000p-8"))
 """ln(2) / 128 to 37 bits: its products with fewer than 2^16 steps are exact."""
-_STEP_LOW = np.array(float.fromhex("0x1.cf79abc9e3b3ap-47"))
-_LAST_TERM, *_TERMS = (np.array(1 / count) for count in (120, 24, 6, 2, 1))
-_INDEX_MASK = np.array(_STEPS - 1)
-_STEP_SHIFT = np.array(52 - _STEPS_BITS)
+STEP_LOW = np.array(float.fromhex("0x1.cf79abc9e3b3ap-47"))
+_LAST_TERM, *_TERMS = EXP_TERMS = tuple(np.array(1 / count) for count in (120, 24, 6, 2, 1))
+INDEX_MASK = np.array(_STEPS - 1)
+STEP_SHIFT = np.array(52 - _STEPS_BITS)
 """From a number of steps to the exponent of a float64."""
 _EXP_BOUND = np.float32(200.0)
 _LEAST_EXPONENT = np.array(-200.0)
@@ -140,20 +140,20 @@ def _sum_series(coefficients: list[float], x: NDArray[np.float64]) -> NDArray[np
 
 def _split_exp(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(power, rest) with e to the x = power (1 + rest): power is 2^(n/128), |rest| below 0.0028. |x| up to 200."""
-    steps = x * _STEPS_PER_UNIT
+    steps = x * STEPS_PER_UNIT
     np.rint(steps, out=steps)
     count = steps.astype(np.int64)
-    low = x - steps * _STEP_HIGH
-    steps *= _STEP_LOW
+    low = x - steps * STEP_HIGH
+    steps *= STEP_LOW
     low -= steps
     rest = low * _LAST_TERM  # the series of e^low - 1, whose next term is below 2^-52 of the sum
     for coefficient in _TERMS:
         rest += coefficient
         rest *= low
-    index = count & _INDEX_MASK
-    rest += _POWER_TAILS[index]
-    count <<= _STEP_SHIFT
-    count += _POWER_BITS[index]
+    index = count & INDEX_MASK
+    rest += POWER_TAILS[index]
+    count <<= STEP_SHIFT
+    count += POWER_BITS[index]
     return count.view(np.float64), rest
 
 
@@ -167,7 +167,7 @@ def _take_root(j: int) -> int:
 
 _ROOTS = [_take_root(j) for j in range(_STEPS)]
 _POWERS = np.array([float(root) * 2.0**-127 for root in _ROOTS])
-_POWER_BITS = _POWERS.view(np.int64) - (np.arange(_STEPS) << _STEP_SHIFT)
+POWER_BITS = _POWERS.view(np.int64) - (np.arange(_STEPS) << STEP_SHIFT)
 """The bits of 2^(j/128), less those that j itself brings when n is shifted into the exponent."""
-_POWER_TAILS = np.array([(root - int(float(root))) / root for root in _ROOTS])
+POWER_TAILS = np.array([(root - int(float(root))) / root for root in _ROOTS])
 """What 2^(j/128) lost in rounding, as a part of it."""

@@ -33,17 +33,17 @@ class Grid:
 
         The number just above the magnitude is `steps` steps.
         """
-        self._shift = np.array(dropped_bits, np.int32)
+        self.shift = np.array(dropped_bits, np.int32)
         shifted = np.arange(_FP32_INFINITY_BITS >> dropped_bits, dtype=np.int32)
-        above = (np.maximum(shifted, np.int32(least_code)) + np.int32(1)) << self._shift
-        self._scales = above.view(np.float32) * np.float32(1.0 / steps)
-        roots = rsqrt(self._scales)
-        self._steps_per_unit = roots * roots
+        above = (np.maximum(shifted, np.int32(least_code)) + np.int32(1)) << self.shift
+        self.scales = above.view(np.float32) * np.float32(1.0 / steps)
+        roots = rsqrt(self.scales)
+        self.steps_per_unit = roots * roots
 
     def choose(self, magnitudes: Floats) -> Scales:
         """Of rows' largest magnitudes. What lies above the chip's 256 codes gets a scale of the same rule here."""
-        index = magnitudes.view(np.int32) >> self._shift
-        return Scales(self._scales.take(index, mode="clip"), self._steps_per_unit.take(index, mode="clip"))
+        index = magnitudes.view(np.int32) >> self.shift
+        return Scales(self.scales.take(index, mode="clip"), self.steps_per_unit.take(index, mode="clip"))
 
 
 ACTIVATIONS = Grid(dropped_bits=21, least_code=348, steps=128 * CODE_LIMIT)

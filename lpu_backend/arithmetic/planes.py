@@ -28,6 +28,7 @@ _ROUND_TO_128 = np.array(1.5 * 2**30, np.float32)
 _SQUARE_BITS = np.array(14, np.int32)
 _SQUARE_MASK = np.array((1 << 14) - 1, np.int32)
 _SQUARE_HIGH = np.array(1 << 14, np.float32)
+_CODE_ROWS = 256
 _BLOCK_OUTPUTS = 32
 """So narrow a block of weights is read once, in order, by the product of one token's two planes."""
 
@@ -111,6 +112,20 @@ def multiply_columns(x: Planes, codes: Floats) -> Floats:
         part = slice(start, start + _EXACT_WIDTH)
         sums += _flatten(x)[..., part] @ codes[:, part]
     return _join(x, sums.astype(np.float32))
+
+
+def multiply_codes(planes: NDArray[np.float64], codes: NDArray[np.int8]) -> Floats:
+    """Steps times the rows of codes of any width: [tokens, 2, k] by [n, k] to [tokens, n], no scales."""
+    sums = (planes @ codes.astype(np.float64).T).astype(np.float32)
+    joined: Floats = sums[:, 0] + sums[:, 1]
+    return joined
+
+
+def are_sums_exact(codes: NDArray[np.int8]) -> bool:
+    """Whether fp32 holds every sum of a plane by a row of codes [n, k]."""
+    ends = range(_CODE_ROWS, len(codes) + _CODE_ROWS, _CODE_ROWS)
+    parts = (np.abs(codes[end - _CODE_ROWS : end].astype(np.int32)) for end in ends)
+    return all(int(part.sum(axis=1).max()) * CODE_LIMIT <= _EXACT_SUM for part in parts)
 
 
 def _flatten(x: Planes) -> Floats:

@@ -108,5 +108,9 @@ class GraphModel:
             sights = {window: make_sight(run.first_position, len(run.token_ids), window) for window in windows}
             cached = CachedSequence(pool, run.pages, run.first_position)
             sequences.append(SequenceRows(slice(start, end), cached, sights))
+        return Run(tuple(sequences), self._rotate(runs))
+
+    def _rotate(self, runs: Sequence[TokenRun]) -> Floats:
+        """The rotations of all tokens, as RotationTable.get gives them."""
         turned = [self._rotations.get(run.first_position, len(run.token_ids)) for run in runs]
-        return Run(tuple(sequences), turned[0] if len(turned) == 1 else np.concatenate(turned, axis=1))
+        return turned[0] if len(turned) == 1 else np.concatenate(turned, axis=1)

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 import os
+import platform
 import subprocess
 import sys
 from itertools import pairwise
@@ -86,7 +87,7 @@ ORDERED_BY_LIBRARIES = {
     *("sum", "nansum", "mean", "average", "std", "var", "prod", "norm", "trace"),
     *("dot", "vdot", "vecdot", "inner", "matmul", "matvec", "vecmat", "tensordot", "einsum"),
 }
-SERVING = [path for path in sorted((PACKAGE / "runtime").glob("*.py")) if path.name != "float_numerics.py"]
+SERVING = [path for path in sorted((PACKAGE / "runtime").rglob("*.py")) if path.name != "float_numerics.py"]
 
 
 def list_choices_of_libraries(source: str) -> list[str]:
@@ -119,12 +120,15 @@ import hashlib, json, sys
 from pathlib import Path
 import numpy as np
 from lpu_backend.checkpoint_model import read_model
-from lpu_backend.runtime.float_numerics import FloatNumerics
+from lpu_backend.config import read_graph
+from lpu_backend.runtime.chip_numerics import ChipNumerics
 from lpu_backend.runtime.sampling import sample_token
 from lpu_backend.types import SamplingParams
 
 folder, ids, name = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
-model = read_model(folder, FloatNumerics() if name == "float32" else None)
+model = read_model(folder, ChipNumerics(read_graph(folder).context_window) if name == "numpy" else None)
+if name == "kernels":
+    model.runtime.wait_for_kernels()
 cache, hasher = model.runtime.make_cache(), hashlib.sha256()
 params = SamplingParams(max_completion_tokens=1, temperature=1.1, top_p=0.95, seed=4)
 logits = model.runtime.advance(ids, cache)
@@ -149,7 +153,7 @@ HOSTS = {
 }
 
 
-def hash_logits(folder: Path, environment: dict[str, str], numerics: str = "chip") -> str:
+def hash_logits(folder: Path, environment: dict[str, str], numerics: str = "numpy") -> str:
     """SHA-256 of all logits of one generation, in a process of its own."""
     settings = {"OPENBLAS_NUM_THREADS": "1", **{k: v for k, v in environment.items() if v}}
     command = [sys.executable, "-c", GENERATION, str(folder), json.dumps(IDS[:100]), numerics]
@@ -162,6 +166,22 @@ def hash_logits(folder: Path, environment: dict[str, str], numerics: str = "chip
 def test_other_cpus_and_libraries_compute_the_same_bits(checkpoint: Path) -> None:
     hashes = {name: hash_logits(checkpoint, environment) for name, environment in HOSTS.items()}
     assert hashes == dict.fromkeys(HOSTS, hashes["as it is"])
+
+
+# What the kernels are compiled for; what each CPU needs is kept apart, so only the first run of all waits for it.
+CPUS = {
+    "this one": {},
+    "without AVX-512": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+bmi,+bmi2,+fma,+sse4.2"},
+    "of 2003": {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+sse2"},
+}
+
+
+@pytest.mark.slow
+def test_kernels_for_other_cpus_compute_the_demonstration_models_bits() -> None:
+    cpus = CPUS if platform.machine() == "x86_64" else {"this one": {}}
+    features = {"NPY_DISABLE_CPU_FEATURES": " ".join(FEATURES), "OPENBLAS_CORETYPE": "Haswell"}
+    hashes = {name: hash_logits(DEMO, {**features, **cpu}, "kernels") for name, cpu in cpus.items()}
+    assert hashes == dict.fromkeys(cpus, hash_logits(DEMO, {}, "numpy"))
 
 
 def test_the_demonstration_models_bits_are_those_of_every_other_host() -> None:

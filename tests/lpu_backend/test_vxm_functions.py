@@ -148,9 +148,7 @@ def test_leading_axes_are_kept_and_the_argument_too(function: Callable[[Float32s
 
 
 def test_the_table_of_powers_is_exact_to_a_float64_and_its_tail() -> None:
-    bits = functions._POWER_BITS + (np.arange(128) << 45)
-    for j, (power, tail) in enumerate(
-        zip(bits.view(np.float64).tolist(), functions._POWER_TAILS.tolist(), strict=True)
-    ):
+    bits = functions.POWER_BITS + (np.arange(128) << 45)
+    for j, (power, tail) in enumerate(zip(bits.view(np.float64).tolist(), functions.POWER_TAILS.tolist(), strict=True)):
         whole = Fraction(power) * (1 + Fraction(tail))
         assert abs(whole**128 / 2**j - 1) < Fraction(1, 1 << 95)
