@@ -1,5 +1,8 @@
 """Public reads of accounts."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.db.models import F, QuerySet
 
 from accounts.exceptions import AuthenticationError, MissingApiKeyError, RevokedApiKeyError
@@ -8,6 +11,14 @@ from accounts.services import digest_key
 from accounts.types import Caller
 
 BEARER = "bearer "
+CALLER_COLUMNS = (
+    "digest",
+    "pk",
+    "revoked_at",
+    "project_id",
+    "project__organization_id",
+    "project__organization__plan",
+)
 
 
 def get_caller(authorization: str) -> Caller:
@@ -15,16 +26,32 @@ def get_caller(authorization: str) -> Caller:
 
     Raises MissingApiKeyError, AuthenticationError (unknown key) or RevokedApiKeyError.
     """
-    if authorization[: len(BEARER)].lower() != BEARER or not authorization[len(BEARER) :].strip():
-        raise MissingApiKeyError
-    digest = digest_key(authorization[len(BEARER) :].strip())
-    columns = ("pk", "revoked_at", "project_id", "project__organization_id", "project__organization__plan")
-    row = ApiKey.objects.filter(digest=digest).values_list(*columns).first()
+    (caller,) = get_callers([authorization])
+    if isinstance(caller, AuthenticationError):
+        raise caller
+    return caller
+
+
+def get_callers(authorizations: Sequence[str]) -> list[Caller | AuthenticationError]:
+    """As `get_caller`, for many headers with one query: in their order, each caller, or why there is none."""
+    digests = [_digest(authorization) for authorization in authorizations]
+    known = {digest for digest in digests if digest}
+    rows = {row[0]: row[1:] for row in ApiKey.objects.filter(digest__in=known).values_list(*CALLER_COLUMNS)}
+    return [_caller(rows.get(digest)) if digest else MissingApiKeyError() for digest in digests]
+
+
+def _digest(authorization: str) -> str:
+    """Of the key in the header; empty if there is none."""
+    secret = authorization[len(BEARER) :].strip()
+    return digest_key(secret) if secret and authorization[: len(BEARER)].lower() == BEARER else ""
+
+
+def _caller(row: tuple[Any, ...] | None) -> Caller | AuthenticationError:
     if row is None:
-        raise AuthenticationError
+        return AuthenticationError()
     api_key_id, revoked_at, project_id, organization_id, plan = row
     if revoked_at is not None:
-        raise RevokedApiKeyError
+        return RevokedApiKeyError()
     return Caller(organization_id=organization_id, project_id=project_id, plan=plan, api_key_id=api_key_id)
 
 

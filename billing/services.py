@@ -4,18 +4,24 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
+from django.db import connection, transaction
 
 from accounts.models import Organization
 from billing.exceptions import ChargeExceedsHoldError, InsufficientBalanceError, NoPriceError
 from billing.hold_closing import ClosedHold, close_open_holds
-from billing.ledger import open_balance, post_charges, post_journal
-from billing.models import Balance, Hold, Journal, Posting, Price
+from billing.ledger import open_balance, post_charges, post_journal, require_transaction
+from billing.models import Hold, Journal, Posting, Price
 from billing.money import MAX_PUSD
 from billing.pricing import cost_pusd
+from billing.row_inserts import insert_rows
 from billing.selectors import list_prices
 from billing.types import Charge, HoldClosing, HoldRequest, UsedTokens
+
+# Subtracted, since a sum could leave 64 bits: held is between 0 and the balance. Plain SQL, as every request comes by:
+# to compile a query costs more than to run this one.
+RESERVE = """
+UPDATE billing_balance SET held_pusd = held_pusd + %s WHERE organization_id = %s AND held_pusd <= balance_pusd - %s
+"""
 
 
 @transaction.atomic
@@ -62,6 +68,7 @@ def set_price(*, model: str, input_pusd: int, output_pusd: int, cached_input_pus
     )
 
 
+@transaction.atomic
 def place_hold(
     *, request_id: str, organization_id: str, model: str, prompt_tokens: int, max_completion_tokens: int
 ) -> Hold:
@@ -77,13 +84,14 @@ def place_hold(
     return placed
 
 
-@transaction.atomic
 def place_holds(requests: Sequence[HoldRequest]) -> dict[str, Hold | InsufficientBalanceError | NoPriceError]:
     """As `place_hold`, for many with a few statements: each request id with its hold, or why it has none.
 
     Where an organization's balance does not cover all that it asks for at once, it is asked for each in turn.
-    Raises IntegrityError, and places none, when a request id had a hold before.
+    Raises IntegrityError, and the caller's transaction must not commit, when a request id had a hold before;
+    RuntimeError outside a transaction.
     """
+    require_transaction()
     outcomes: dict[str, Hold | InsufficientBalanceError | NoPriceError] = {}
     prices = list_prices({request.model for request in requests})
     by_organization: defaultdict[str, list[Hold]] = defaultdict(list)
@@ -102,7 +110,7 @@ def place_holds(requests: Sequence[HoldRequest]) -> dict[str, Hold | Insufficien
         )
     # In one order everywhere: whoever changes several balances in one transaction waits for no one who waits for it.
     covered = [hold for _, holds in sorted(by_organization.items()) for hold in _cover(holds)]
-    Hold.objects.bulk_create(covered)
+    insert_rows(covered)
     outcomes |= {hold.request_id: hold for hold in covered}
     return {request.request_id: outcomes.get(request.request_id) or InsufficientBalanceError() for request in requests}
 
@@ -117,11 +125,12 @@ def _cover(holds: list[Hold]) -> list[Hold]:
 def _reserve(organization_id: str, amount_pusd: int) -> bool:
     if amount_pusd > MAX_PUSD:
         return False
-    # Subtracted, since a sum could leave 64 bits: held is between 0 and the balance.
-    covered = Balance.objects.filter(pk=organization_id, held_pusd__lte=F("balance_pusd") - amount_pusd)
-    return bool(covered.update(held_pusd=F("held_pusd") + amount_pusd))
+    with connection.cursor() as cursor:
+        cursor.execute(RESERVE, [amount_pusd, organization_id, amount_pusd])
+        return bool(cursor.rowcount)
 
 
+@transaction.atomic
 def settle_hold(
     *, request_id: str, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0, is_batch: bool = False
 ) -> int | None:
@@ -134,29 +143,29 @@ def settle_hold(
     return close_holds([HoldClosing(request_id, used)]).get(request_id)
 
 
+@transaction.atomic
 def release_hold(*, request_id: str) -> bool:
     """Frees a hold without charging; False when it had been closed before."""
     return bool(close_holds([HoldClosing(request_id, None)]))
 
 
-@transaction.atomic
 def close_holds(closings: Sequence[HoldClosing]) -> dict[str, int]:
     """Settles and releases many holds, each once, with a few statements.
 
     Returns the cost in picodollars of each that was closed now, by request id: 0 where it was released. An id whose
-    hold was closed before is left out. Raises ChargeExceedsHoldError, and closes none, where one does not cover its
-    charge.
+    hold was closed before is left out. Raises ChargeExceedsHoldError, and the caller's transaction must not commit,
+    where one does not cover its charge; RuntimeError outside a transaction.
     """
+    require_transaction()
     used = {closing.request_id: closing.used for closing in closings}
     holds = close_open_holds(used)
-    prices = Price.objects.in_bulk({hold.price_id for hold in holds})
-    charges = [_charge(hold, prices[hold.price_id], used[hold.request_id]) for hold in holds]
+    charges = [_charge(hold, used[hold.request_id]) for hold in holds]
     post_charges(charges)
     return {charge.request_id: charge.cost_pusd for charge in charges}
 
 
-def _charge(hold: ClosedHold, price: Price, used: UsedTokens | None) -> Charge:
-    cost = cost_pusd(price, used) if used else 0
+def _charge(hold: ClosedHold, used: UsedTokens | None) -> Charge:
+    cost = cost_pusd(hold, used) if used else 0
     if cost > hold.amount_pusd:
         raise ChargeExceedsHoldError(f"{hold.request_id} used {cost} of {hold.amount_pusd} pUSD held.")
     return Charge(

@@ -257,6 +257,7 @@ PLAN_LIMITS = {
 PROMOTIONAL_CREDIT_PUSD = 1_000_000_000_000  # 1 USD
 JOB_LEASE_MS = 3_000  # renewed every second; a worker that misses three is taken for dead
 JOB_DEADLINE_S = 600
+QUEUE_LIMIT = read_whole("LPU_QUEUE_LIMIT", 1_000)  # jobs that wait for one model; more are refused with a 503
 
 # --- Kept content and checks ------------------------------------------------------------------------------------------
 KEPT_CONTENT_DAYS = read_whole("LPU_KEPT_CONTENT_DAYS", 30)

@@ -5,7 +5,7 @@ chat completion. These threads are as many as the database can use at once; the 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -14,8 +14,11 @@ from typing import ParamSpec, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
 
+from inference.combining import Combiner
+
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 THREADS = 4
 _writing = Lock()
@@ -33,6 +36,15 @@ def _run(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     except (InterfaceError, OperationalError):
         connection.close()
         raise
+
+
+def combined(work: Callable[[Sequence[T]], Sequence[R | Exception]]) -> Combiner[T, R]:
+    """Runs `work` on a database thread for all callers that ask while its last round is under way."""
+
+    async def work_off(items: Sequence[T]) -> Sequence[R | Exception]:
+        return await on_database(work, items)
+
+    return Combiner(work_off)
 
 
 @contextmanager

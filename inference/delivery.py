@@ -1,155 +1,124 @@
-"""What a worker does with a job: compute its tokens, put them on its stream, settle, and say that it ended."""
+"""What a Celery task does when a model's queue calls: it claims waiting jobs, hands them to the engine room, and looks
+after the queue until nothing is left to do."""
 
 import logging
 import time
-import traceback
-from datetime import datetime
 
-from django.utils import timezone
+from redis.exceptions import RedisError
 
-from inference.exceptions import ProgramChangedError
-from inference.leases import take_lease
-from inference.models import Deployment, Job
-from inference.pacing import HardwarePace
-from inference.payloads import StreamToken
-from inference.queues import enqueue_job
+from inference.check_marks import wants_digest
+from inference.dispatch import MAX_CLAIM, bell_key, claim_jobs, release_jobs, stop_listening
+from inference.engine_room import ENGINE_BATCH, EngineRoom, get_room
+from inference.live_checks import offer_check
+from inference.models import Job
+from inference.payloads import PayloadError, open_prompt
+from inference.redis_clients import get_redis
 from inference.registry import load_model
-from inference.sampling_params import logprobs_of, params_of
-from inference.selectors import get_bound
-from inference.services import (
-    MAX_ATTEMPTS,
-    Usage,
-    cancel_job,
-    complete_job,
-    fail_job,
-    put_back_job,
-    start_attempt,
-)
-from inference.streams import StreamWriter, end_stream, get_prompt, is_cancelled
-from lpu_backend import ChatModel, CheckpointError, Step
+from inference.runs import Run
+from inference.services import MAX_ATTEMPTS, start_attempts
+from inference.streams import read_tokens
+from inference.types import ClaimedJob
 
 logger = logging.getLogger(__name__)
 
-# The first token leaves at once; later ones share a round trip when they come faster than this.
-FLUSH_S = 0.004
+LISTEN_S = 1  # after which a listener says anew that it listens
+LINGER_S = 2.0  # without jobs, so that the next one needs no message through Celery
+SHIFT_S = 60.0  # after which a task makes way for its queue's next wake-up
+MOST_MODELS = 4  # whose queues are looked after at once: other tasks of the worker must find a thread
+RETRY_S = 0.2
 
 
-class ChipsFailedError(Exception):
-    """A chip failed under the job: its deployment lies elsewhere now, or nowhere."""
-
-
-def deliver_job(request_id: str) -> None:
-    """Computes and settles a job, unless it has ended, another worker is at it, or no slot is free for it."""
-    bound = get_bound(request_id)
-    if bound is None:
+def work_off_queue(model_id: str, room: EngineRoom | None = None) -> None:
+    """Computes what waits for the model. Where another task of this process looks after its queue already, it claims
+    once and leaves the rest to that one."""
+    room = room or get_room()
+    if not room.is_open:
         return
-    with take_lease(request_id, bound) as is_ours:
-        if not is_ours:
-            return
-        job = start_attempt(request_id=request_id)
-        try:
-            if job is not None and job.is_active:
-                _attempt(job)
-            end_stream(request_id=request_id)
-            return
-        except ChipsFailedError:
-            logger.warning("A chip failed under job %s; it goes on elsewhere.", request_id)
-    # Only now, when the lease is free for whoever takes it up.
-    enqueue_job(request_id=request_id, model=bound.model_id)
+    with room.attending(model_id, MOST_MODELS) as is_attending:
+        claim_and_begin(model_id, room)
+        if is_attending:
+            _look_after(model_id, room)
 
 
-def _attempt(job: Job) -> None:
-    """Ends the job, or raises ChipsFailedError, and then it waits in its queue again."""
-    if job.attempts - job.moves > MAX_ATTEMPTS or (job.deployment and not job.deployment.can_compute):
-        fail_job(job=job, error_code="engine_fault")
-        return
-    if job.attempts == 1 and is_cancelled(job.pk):
-        cancel_job(job=job, usage=None)
-        return
+def claim_and_begin(model_id: str, room: EngineRoom) -> int:
+    """Takes this process' share of what waits, as much as its engine has room for; how many jobs that was."""
+    most = min(MAX_CLAIM, ENGINE_BATCH - room.count(model_id))
+    claimed = claim_jobs(model_id, most) if most > 0 else []
+    if not claimed:
+        return 0
+    room.hold(model_id, [each.held for each in claimed])
     try:
-        run = _Run(job, load_model(job.model_id, job.deployment))
-        finish_reason = run.compute()
-    except ChipsFailedError:
-        if _has_chips(job) and put_back_job(job=job):
-            raise
-        fail_job(job=job, error_code="engine_fault")
-        return
-    except Exception as error:
-        _log_fault(job, error)
-        fail_job(job=job, error_code="engine_fault")
-        return
-    if finish_reason is None:
-        cancel_job(job=job, usage=run.usage)
+        jobs = {job.pk: job for job in start_attempts([each.held.request_id for each in claimed])}
+    except Exception:
+        # The sweeper finds them: they neither wait nor run.
+        _let_go(model_id, room, claimed)
+        raise
+    for each in claimed:
+        if each.held.request_id in jobs:
+            _begin(jobs[each.held.request_id], each, room)
+        else:
+            _let_go(model_id, room, [each])
+    return len(claimed)
+
+
+def _look_after(model_id: str, room: EngineRoom) -> None:
+    began_s = busy_s = time.monotonic()
+    while room.is_open and time.monotonic() - began_s < SHIFT_S:
+        try:
+            claimed = _await_jobs(model_id, room)
+        except RedisError as error:
+            logger.warning("The queue of %s does not answer: %s", model_id, type(error).__name__)
+            time.sleep(RETRY_S)
+            continue
+        if claimed or room.count(model_id):
+            busy_s = time.monotonic()
+        elif time.monotonic() - busy_s > LINGER_S:
+            break
+    stop_listening(model_id)
+
+
+def _await_jobs(model_id: str, room: EngineRoom) -> int:
+    """Claims when the bell rings, and once a second; while the engine is full, only when a job has left it."""
+    if room.count(model_id) >= ENGINE_BATCH:
+        room.wait(lambda: room.count(model_id) < ENGINE_BATCH or not room.is_open, LISTEN_S)
     else:
-        complete_job(job=job, finish_reason=finish_reason, usage=run.usage)
+        get_redis().blpop([bell_key(model_id)], timeout=LISTEN_S)
+    return claim_and_begin(model_id, room) if room.is_open else 0
 
 
-def _has_chips(job: Job) -> bool:
-    return Job.objects.filter(pk=job.pk, deployment__state__in=Deployment.COMPUTING).exists()
+def _begin(job: Job, claimed: ClaimedJob, room: EngineRoom) -> None:
+    """Hands the job to an engine, or ends it where nothing is to be computed."""
+    settler = room.settler
+    if not job.is_active:
+        settler.pass_over(job)
+    elif claimed.is_late:
+        settler.fail(job, "deadline_exceeded")
+    elif job.attempts - job.moves > MAX_ATTEMPTS or (job.deployment and not job.deployment.can_compute):
+        settler.fail(job)
+    elif claimed.is_cancelled and job.attempts == 1:
+        settler.drop(job)
+    else:
+        try:
+            room.begin(_make_run(job, claimed))
+            offer_check(job)
+        except Exception as error:
+            settler.fail(job, because=error)
 
 
-def _log_fault(job: Job, error: Exception) -> None:
-    """Where it failed, without the error's own words, which may quote a prompt; a checkpoint's fault says why."""
-    reason = str(error) if isinstance(error, CheckpointError | ProgramChangedError) else ""
-    place = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("Job %s on %s failed: %s %s\n%s", job.pk, job.model_id, type(error).__name__, reason, place)
+def _make_run(job: Job, claimed: ClaimedJob) -> Run:
+    """With the tokens that earlier workers wrote, it goes on at the next one. Raises PayloadError, CheckpointError,
+    ProgramChangedError."""
+    key = bytes(job.payload_key or b"")
+    if claimed.sealed_prompt is None:
+        raise PayloadError(f"The prompt of {job.pk} is gone.")
+    prompt = open_prompt(key, job.pk, claimed.sealed_prompt)
+    model = load_model(job.model_id, job.deployment)
+    program_hash = model.program_hash
+    made = read_tokens(request_id=job.pk, key=key, program_hash=program_hash) if claimed.has_stream else []
+    return Run(job, model, prompt, made, wants_digest=wants_digest(job))
 
 
-class _Run:
-    """One computation of a job. After a takeover it computes from the start and stays silent until it passes the last
-    token that was streamed: the same prompt and seed give the same tokens, so the reader sees a pause and no seam."""
-
-    def __init__(self, job: Job, model: ChatModel) -> None:
-        self._job = job
-        self._model = model
-        key = bytes(job.payload_key or b"")
-        self._prompt = get_prompt(request_id=job.pk, key=key)
-        self._writer = StreamWriter(
-            request_id=job.pk, key=key, program_hash=model.program_hash, deployment_id=job.deployment_id
-        )
-        is_paced = job.deployment is not None and job.deployment.pacing == Deployment.Pacing.HARDWARE
-        self._pace = HardwarePace(model, prompt_tokens=job.prompt_tokens) if is_paced else None
-        self._first_token_at: datetime | None = None
-        self._completion_tokens = 0
-
-    @property
-    def usage(self) -> Usage:
-        tokens = self._completion_tokens
-        emulated = self._model.emulate(prompt_tokens=self._job.prompt_tokens, completion_tokens=tokens)
-        return Usage(completion_tokens=tokens, first_token_at=self._first_token_at, emulated=emulated)
-
-    def compute(self) -> str | None:
-        """The finish reason, or None when the client went away. Raises ChipsFailedError."""
-        pending: list[StreamToken] = []
-        flushed_at = 0.0
-        for step in self._model.generate(self._prompt.prompt_ids, params_of(self._job, self._prompt)):
-            self._completion_tokens += 1
-            if step.index >= self._writer.next_index:
-                pending.append(_as_token(step))
-            if self._pace and pending:
-                self._pace.hold_back(step.index + 1)
-            is_due = step.finish_reason is not None or time.monotonic() - flushed_at >= FLUSH_S
-            if pending and is_due:
-                is_gone = self._write(pending, is_last=step.finish_reason is not None)
-                pending, flushed_at = [], time.monotonic()
-                if is_gone:
-                    return None
-            if step.finish_reason is not None:
-                return step.finish_reason
-        raise RuntimeError(f"The answer to {self._job.pk} ended without a reason.")
-
-    def _write(self, tokens: list[StreamToken], *, is_last: bool) -> bool:
-        """Whether the client is gone. After the last token nothing stops the job any more."""
-        self._first_token_at = self._first_token_at or timezone.now()
-        signals = self._writer.write_tokens(tokens)
-        if is_last:
-            return False
-        deployment = self._job.deployment
-        if deployment and signals.generation > deployment.generation and not signals.is_cancelled:
-            raise ChipsFailedError
-        return signals.is_cancelled
-
-
-def _as_token(step: Step) -> StreamToken:
-    finish_reason, logprobs = step.finish_reason or "", logprobs_of(step.logprobs)
-    return StreamToken(step.index, step.text, step.token_id, finish_reason=finish_reason, logprobs=logprobs)
+def _let_go(model_id: str, room: EngineRoom, claimed: list[ClaimedJob]) -> None:
+    held = [each.held for each in claimed]
+    room.release(held)
+    release_jobs(model_id, held)

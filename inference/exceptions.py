@@ -46,6 +46,46 @@ def engine_fault() -> ApiError:
     )
 
 
+def deadline_exceeded() -> ApiError:
+    return ApiError(
+        status=503,
+        message="The request waited longer than it may. Nothing was billed; please try again later.",
+        type="internal_server_error",
+        code="deadline_exceeded",
+    )
+
+
+def queue_full(model: str) -> ApiError:
+    return ApiError(
+        status=503,
+        message=f"Too many requests wait for the model `{model}`. Nothing was billed; please try again later.",
+        type="internal_server_error",
+        code="queue_full",
+        headers={"retry-after": "2"},
+    )
+
+
+def queue_unavailable() -> ApiError:
+    return ApiError(
+        status=503,
+        message="The queue does not answer. Nothing was billed; please try again.",
+        type="internal_server_error",
+        code="queue_unavailable",
+        headers={"retry-after": "2"},
+    )
+
+
+def no_capacity(model: str) -> ApiError:
+    """The flex tier's refusal, with GroqCloud's status for it."""
+    return ApiError(
+        status=498,
+        message=f"The model `{model}` has no free capacity for the service tier `flex`. Please try again later.",
+        type="capacity_exceeded",
+        code="capacity_exceeded",
+        headers={"retry-after": "2"},
+    )
+
+
 def model_unavailable(model: str, reason: str) -> ApiError:
     message = f"The model `{model}` cannot be served: {reason.rstrip('.')}. Nothing was billed; please try again later."
     return ApiError(status=503, message=message, type="internal_server_error", code="model_unavailable")

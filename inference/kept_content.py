@@ -20,6 +20,15 @@ from inference.payloads import PromptPayload
 from inference.types import ChoiceAnswer
 
 
+class Completed(NamedTuple):
+    """A job whose last token was made."""
+
+    job: Job
+    prompt: PromptPayload
+    answers: Sequence[ChoiceAnswer]
+    program_hash: str
+
+
 class Kept(NamedTuple):
     """The content of a job: what goes in, what came out, and of which program."""
 
@@ -33,22 +42,24 @@ def is_kept(job: Job) -> bool:
     return _keeps_content(job.project_id, int(time.monotonic()))
 
 
-def keep_content(*, job: Job, prompt: PromptPayload, answers: Sequence[ChoiceAnswer], program_hash: str) -> bool:
-    """Keeps what a job was asked and answered, if its project wants that; whether it does.
+def keep_content(completed: Sequence[Completed]) -> int:
+    """Keeps what jobs were asked and answered, of those whose projects want that; of how many. After a takeover it may
+    be called again, and replaces."""
+    kept = [_as_content(each) for each in completed if is_kept(each.job)]
+    if kept:
+        fields = ["prompt", "answers", "program_hash", "kept_at"]
+        with write_turn():
+            JobContent.objects.bulk_create(kept, update_conflicts=True, unique_fields=["job"], update_fields=fields)
+    return len(kept)
 
-    Called when the last token of the last choice was made; called again after a takeover, it replaces.
-    """
-    if not is_kept(job):
-        return False
-    fields = {
-        "prompt": msgspec.msgpack.encode(prompt),
-        "answers": msgspec.msgpack.encode(list(answers)),
-        "program_hash": program_hash,
-        "kept_at": timezone.now(),
-    }
-    with write_turn():
-        JobContent.objects.update_or_create(job_id=job.pk, defaults=fields)
-    return True
+
+def _as_content(completed: Completed) -> JobContent:
+    return JobContent(
+        job_id=completed.job.pk,
+        prompt=msgspec.msgpack.encode(completed.prompt),
+        answers=msgspec.msgpack.encode(list(completed.answers)),
+        program_hash=completed.program_hash,
+    )
 
 
 def get_content(request_id: str) -> Kept | None:

@@ -4,22 +4,20 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Literal
 
 from django.conf import settings
 from redis import RedisError
-from redis.commands.core import AsyncScript, Script
 
 from accounts.types import Caller
 from inference.exceptions import ApiError
+from inference.limit_script import Call, call_script, call_script_for_all
 from inference.models import Job, RateLimit
-from inference.redis_clients import get_async_redis, get_redis, redis_key
+from inference.redis_clients import redis_key
 
 logger = logging.getLogger(__name__)
 
-LUA = (Path(__file__).parent / "rate_limits.lua").read_text()
+LIMIT_COLUMNS = ("rpm", "rpd", "tpm", "tpd")
 DIMENSIONS = (
     ("requests", "requests per minute (RPM)"),
     ("requests", "requests per day (RPD)"),
@@ -73,9 +71,15 @@ def format_duration(duration_ms: int) -> str:
 
 def get_limits(caller: Caller) -> Limits:
     """The organization's own limits, else its plan's."""
-    columns = ("rpm", "rpd", "tpm", "tpd")
-    own = RateLimit.objects.filter(organization_id=caller.organization_id).values(*columns).first()
-    return Limits(**(own or settings.PLAN_LIMITS[caller.plan]))
+    return list_limits([caller])[0]
+
+
+def list_limits(callers: Sequence[Caller]) -> list[Limits]:
+    """As `get_limits`, for many with one query."""
+    organizations = {caller.organization_id for caller in callers}
+    rows = RateLimit.objects.filter(organization_id__in=organizations).values_list("organization_id", *LIMIT_COLUMNS)
+    own = {organization_id: Limits(*limits) for organization_id, *limits in rows}
+    return [own.get(caller.organization_id) or Limits(**settings.PLAN_LIMITS[caller.plan]) for caller in callers]
 
 
 async def admit_request(*, caller: Caller, model: str, limits: Limits, request_id: str, tokens: int) -> Standing:
@@ -97,8 +101,7 @@ async def peek_limits(*, caller: Caller, model: str, limits: Limits) -> Standing
 
 async def give_back_request(*, caller: Caller, model: str, request_id: str) -> None:
     """Uncounts an admitted request that was refused afterwards."""
-    keys = _keys(caller.organization_id, model, request_id)
-    await _async_script()(keys=keys, args=["release", request_id], client=get_async_redis())
+    await call_script((_keys(caller.organization_id, model, request_id), ["release", request_id]))
 
 
 def correct_tokens(used: Sequence[tuple[Job, int]]) -> None:
@@ -106,23 +109,13 @@ def correct_tokens(used: Sequence[tuple[Job, int]]) -> None:
 
     Where Redis does not answer, the reservations stand until they expire: the jobs themselves have ended.
     """
-    pipeline = get_redis().pipeline(transaction=False)
-    for job, tokens in used:
-        keys = _keys(job.organization_id, job.model_id, job.pk)
-        _script()(keys=keys, args=["correct", job.pk, tokens], client=pipeline)
+    calls: list[Call] = [
+        (_keys(job.organization_id, job.model_id, job.pk), ["correct", job.pk, tokens]) for job, tokens in used
+    ]
     try:
-        pipeline.execute()
+        call_script_for_all(calls)
     except RedisError as error:
         logger.warning("Limits of %d ended jobs were not corrected: %s", len(used), type(error).__name__)
-
-
-@cache
-def _script() -> Script:
-    return get_redis().register_script(LUA)
-
-
-def _async_script() -> AsyncScript:
-    return get_async_redis().register_script(LUA)
 
 
 def _keys(organization_id: str, model: str, request_id: str) -> list[str]:
@@ -136,8 +129,8 @@ async def _ask(
 ) -> Standing:
     keys = _keys(caller.organization_id, model, request_id)
     args: list[str | int] = [operation, request_id, tokens, limits.rpm, limits.rpd, limits.tpm, limits.tpd]
-    answer = await _async_script()(keys=keys, args=args, client=get_async_redis())
-    refused, used, wait_ms, requests, reset_requests_ms, tokens_left, reset_tokens_ms = map(int, answer)
+    answer = await call_script((keys, args))
+    refused, used, wait_ms, requests, reset_requests_ms, tokens_left, reset_tokens_ms = answer
     return Standing(
         limits=limits,
         refused_by=refused - 1 if refused and operation == "admit" else None,

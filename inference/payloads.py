@@ -12,6 +12,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from inference.types import EndEvent
 from lpu_backend import Constraint
 
 NONCE_BYTES = 12
@@ -55,13 +56,14 @@ class StreamEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _prompts = msgspec.msgpack.Decoder(PromptPayload)
 _entries = msgspec.msgpack.Decoder(StreamEntry)
+_endings = msgspec.msgpack.Decoder(EndEvent)
 
 
 def new_payload_key() -> bytes:
     return AESGCM.generate_key(bit_length=256)
 
 
-def seal_payload(key: bytes, request_id: str, payload: PromptPayload | StreamEntry) -> bytes:
+def seal_payload(key: bytes, request_id: str, payload: PromptPayload | StreamEntry | EndEvent) -> bytes:
     nonce = os.urandom(NONCE_BYTES)
     return nonce + AESGCM(key).encrypt(nonce, msgspec.msgpack.encode(payload), request_id.encode())
 
@@ -74,8 +76,12 @@ def open_entry(key: bytes, request_id: str, sealed: bytes) -> StreamEntry:
     return _entries.decode(_open(key, request_id, sealed))
 
 
+def open_ending(key: bytes, request_id: str, sealed: bytes) -> EndEvent:
+    return _endings.decode(_open(key, request_id, sealed))
+
+
 def _open(key: bytes, request_id: str, sealed: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], request_id.encode())
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # a value too short to hold nonce and tag
         raise PayloadError(f"The payload of {request_id} cannot be opened.") from None

@@ -1,4 +1,4 @@
-"""The way into Celery: one queue per model, and a call to the workers when what they serve has changed."""
+"""The way into Celery: one queue per model for wake-ups, and a call to the workers when what they serve has changed."""
 
 import logging
 
@@ -10,18 +10,22 @@ from inference.redis_clients import get_redis
 
 logger = logging.getLogger(__name__)
 
-DELIVER_JOB = "inference.deliver_job"
+WORK_OFF_QUEUE = "inference.work_off_queue"
 SERVE_DEPLOYMENTS = "serve_deployments"
 PREFIX = "model."
+WAKE_UP_EXPIRES_S = 30  # workers that were away for long do not find thousands of them
 
 
 def queue_of(model: str) -> str:
     return f"{PREFIX}{model}"
 
 
-def enqueue_job(*, request_id: str, model: str) -> None:
-    """Hands the job to its model's queue; raises kombu's OperationalError when the broker does not answer."""
-    current_app.send_task(DELIVER_JOB, args=(request_id,), queue=queue_of(model))
+def wake_workers(model: str) -> None:
+    """Sends a wake-up to the model's queue. One that is lost is made good by the workers' pulse within a second."""
+    try:
+        current_app.send_task(WORK_OFF_QUEUE, args=(model,), queue=queue_of(model), expires=WAKE_UP_EXPIRES_S)
+    except (OperationalError, RedisError) as error:
+        logger.warning("No wake-up was sent for %s: %s", model, type(error).__name__)
 
 
 def is_queue_empty(model: str) -> bool:

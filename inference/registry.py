@@ -46,6 +46,9 @@ class _Shelf(Generic[Loaded]):
     def holds(self, source: Source) -> bool:
         return source in self._loaded
 
+    def holds_loaded(self, loaded: Loaded) -> bool:
+        return any(each is loaded for each in list(self._loaded.values()))
+
     def drop_all_but(self, sources: Iterable[Source]) -> None:
         """Of what deployments loaded; a model without one stays."""
         for source in self._loaded.keys() - set(sources):
@@ -85,6 +88,11 @@ def load_model(model_id: str, deployment: Deployment | None = None) -> ChatModel
 
 def is_loaded(deployment: Deployment) -> bool:
     return _models.holds(source_of(deployment.model_id, deployment))
+
+
+def holds_model(model: ChatModel) -> bool:
+    """Whether it is one of those that are loaded still."""
+    return _models.holds_loaded(model)
 
 
 def unload_all_but(deployments: Iterable[Deployment]) -> None:

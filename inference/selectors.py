@@ -1,7 +1,7 @@
 """Public reads of inference: the models that are served, and what was used of them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
@@ -9,7 +9,7 @@ from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Sum,
 from django.db.models.functions import Coalesce, TruncDay, TruncHour, TruncMinute
 
 from inference.models import Job, LanguageModel
-from inference.types import Bound, BucketWidth, EndEvent, UsageBucket, UsageGroup, UsageRow
+from inference.types import BucketWidth, EndEvent, UsageBucket, UsageGroup, UsageRow
 
 NULL_MODEL = "null-16"
 BUCKET_WIDTHS: dict[BucketWidth, timedelta] = {
@@ -33,10 +33,9 @@ def get_model(model_id: str) -> LanguageModel | None:
     return _served_models().filter(pk=model_id).first()
 
 
-def get_bound(request_id: str) -> Bound | None:
-    """What bounds a job; None if there is no such job."""
-    row = Job.objects.filter(pk=request_id).values_list("model_id", "deployment_id", "deployment__max_batch").first()
-    return None if row is None else Bound(row[0], row[1], row[2] or 0)
+def get_models(model_ids: Collection[str]) -> dict[str, LanguageModel]:
+    """Those of the models that requests may name."""
+    return {model.pk: model for model in _served_models().filter(pk__in=model_ids)}
 
 
 def _served_models() -> QuerySet[LanguageModel]:

@@ -8,14 +8,13 @@ from pathlib import Path
 from django.conf import settings
 
 from inference.deployments import activate_deployment, adopt_model, fail_deployment, finish_draining
+from inference.engine_room import get_room
 from inference.exceptions import ProgramChangedError
 from inference.generations import publish_generation
-from inference.leases import wake_waiting
 from inference.models import Deployment, LanguageModel
 from inference.queues import queue_of
-from inference.registry import fit_model, is_loaded, load_model, unload_all_but
+from inference.registry import fit_model, holds_model, is_loaded, load_model, unload_all_but
 from inference.selectors import list_models
-from inference.types import Bound
 from lpu_backend import CheckpointError, LpuBackendError, PlacementError
 
 logger = logging.getLogger(__name__)
@@ -32,9 +31,9 @@ def serve_deployments() -> set[str]:
     finish_draining()
     live = _list_live()
     unload_all_but(live)
+    get_room().keep_engines(holds_model)
     for deployment in live:
         publish_generation(deployment)
-        wake_waiting(Bound(deployment.model_id, deployment.pk, deployment.max_batch))
         if deployment.state != State.OUT_OF_SERVICE and deployment.pk not in _refused and not is_loaded(deployment):
             _load(deployment)
         elif deployment.state == State.LOADING:

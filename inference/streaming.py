@@ -1,8 +1,11 @@
 """Reading a job's stream: tokens as they come, then the ending from the job's row. Leaving early cancels the job."""
 
 import asyncio
+import time
 from base64 import urlsafe_b64encode
+from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,38 +13,42 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.utils.crypto import salted_hmac
+from redis.exceptions import RedisError
 
 from inference.database import on_database
-from inference.payloads import PayloadError, open_entry
+from inference.payloads import PayloadError, open_ending, open_entry
 from inference.redis_clients import get_async_redis, get_stream_redis
 from inference.selectors import get_ending
-from inference.streams import FIELD, cancel_key, stream_key
+from inference.streams import ENDING, FIELD, cancel_key, stream_key
 from inference.types import EndEvent, JobEvent, JobHandle, TokenEvent
 
 BLOCK_MS = 2_000
+RETRY_S = 0.1
+OUTAGE_S = 30  # after which a reader gives up on a Redis that does not answer
 HANDLE_TTL_S = 300
 
 
 async def relay_job(handle: JobHandle) -> AsyncGenerator[JobEvent, None]:
-    """The job's tokens in order, each once, then one EndEvent.
+    """The job's tokens, those of each choice in order and each once, then one EndEvent.
 
     Whoever stops reading before the end (a client that went away) cancels the job; what was made until then is billed.
     """
     has_ended = False
     try:
-        next_index = 0
+        read: Counter[int] = Counter()  # tokens, by choice
         async for event in _read_stream(handle):
             if isinstance(event, EndEvent):
                 has_ended = True
-                yield _check_whole(event, next_index)
+                yield _check_whole(event, read.total())
                 return
             # After a takeover two workers may have appended the same token: the same index is the same token.
-            if event.index == next_index:
-                next_index += 1
+            if event.index == read[event.choice]:
+                read[event.choice] += 1
                 yield event
     finally:
         if not has_ended:
-            await asyncio.shield(asyncio.ensure_future(cancel_reading(handle.request_id)))
+            with suppress(RedisError):
+                await asyncio.shield(asyncio.ensure_future(cancel_reading(handle.request_id)))
 
 
 async def cancel_reading(request_id: str) -> None:
@@ -68,22 +75,42 @@ def _fernet(organization_id: str) -> Fernet:
 
 
 async def _read_stream(handle: JobHandle) -> AsyncGenerator[JobEvent, None]:
-    redis, key, last = get_stream_redis(), stream_key(handle.request_id), b"0"
+    last = b"0"
     while True:
-        answer: Any = await redis.xread({key: last}, block=BLOCK_MS)
-        entries = answer[0][1] if answer else []
+        entries = await _read_entries(stream_key(handle.request_id), last)
         for entry_id, fields in entries:
             last, sealed = entry_id, fields[FIELD]
             if not sealed:
-                break
+                yield await _open_ending(handle, fields.get(ENDING, b""))
+                return
             for event in _open_tokens(handle, sealed):
                 yield event
+        # Silence may mean that the ending was written while Redis was away: the row knows.
+        if not entries and await _has_ended(handle):
+            yield await _get_ending(handle)
+            return
+
+
+async def _read_entries(key: str, last: bytes) -> Any:
+    """Entries after `last`, none after two seconds without any. Waits for a Redis that is being restarted."""
+    give_up_s = time.monotonic() + OUTAGE_S
+    while True:
+        try:
+            answer: Any = await get_stream_redis().xread({key: last}, block=BLOCK_MS)
+        except RedisError:
+            if time.monotonic() > give_up_s:
+                raise
+            await asyncio.sleep(RETRY_S)
         else:
-            # Silence may mean that the ending was written while Redis was away: the row knows.
-            if entries or not await _has_ended(handle):
-                continue
-        yield await _get_ending(handle)
-        return
+            return answer[0][1] if answer else []
+
+
+async def _open_ending(handle: JobHandle, sealed: bytes) -> EndEvent:
+    """What the worker that settled the job read of its row; else the row itself."""
+    try:
+        return open_ending(handle.payload_key, handle.request_id, sealed)
+    except PayloadError:
+        return await _get_ending(handle)
 
 
 def _open_tokens(handle: JobHandle, sealed: bytes) -> list[TokenEvent]:

@@ -4,23 +4,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from redis import Redis
 
 from inference.exceptions import ProgramChangedError
 from inference.generations import generation_key
-from inference.payloads import (
-    PayloadError,
-    PromptPayload,
-    StreamEntry,
-    StreamToken,
-    open_entry,
-    open_prompt,
-    seal_payload,
-)
+from inference.payloads import StreamEntry, StreamToken, open_entry, seal_payload
 from inference.redis_clients import get_redis, redis_key
 
-FIELD = b"e"
-AFTER_END_S = 60  # how long a reader may still fetch an ended stream
+FIELD, ENDING = b"e", b"end"  # an entry's tokens, none in the last one; that one's ending, if its worker knew it
 
 
 def stream_key(request_id: str) -> str:
@@ -35,30 +25,18 @@ def prompt_key(request_id: str) -> str:
     return redis_key("job", request_id, "prompt")
 
 
-def put_prompt(*, request_id: str, key: bytes, payload: PromptPayload) -> None:
-    sealed = seal_payload(key, request_id, payload)
-    get_redis().set(prompt_key(request_id), sealed, ex=2 * settings.JOB_DEADLINE_S)
+def has_prompt(request_id: str) -> bool:
+    return bool(get_redis().exists(prompt_key(request_id)))
 
 
-def get_prompt(*, request_id: str, key: bytes) -> PromptPayload:
-    """Raises PayloadError when the prompt is gone."""
-    sealed = get_redis().get(prompt_key(request_id))
-    if not isinstance(sealed, bytes):
-        raise PayloadError(f"The prompt of {request_id} is gone.")
-    return open_prompt(key, request_id, sealed)
+class Written(NamedTuple):
+    """What goes into one entry of a job's stream: consecutive tokens of each of its choices."""
 
-
-def is_cancelled(request_id: str) -> bool:
-    return bool(get_redis().exists(cancel_key(request_id)))
-
-
-def end_stream(*, request_id: str) -> None:
-    """Tells the reader that the job was settled; the ending itself is in the job's row, which alone is believed."""
-    pipeline = get_redis().pipeline(transaction=False)
-    pipeline.xadd(stream_key(request_id), {FIELD: b""})
-    pipeline.expire(stream_key(request_id), AFTER_END_S)
-    pipeline.delete(prompt_key(request_id), cancel_key(request_id))
-    pipeline.execute()
+    request_id: str
+    key: bytes
+    program_hash: str
+    deployment_id: int
+    tokens: Sequence[StreamToken]
 
 
 class Signals(NamedTuple):
@@ -69,38 +47,40 @@ class Signals(NamedTuple):
     generation: int
 
 
-class StreamWriter:
-    """Appends tokens to a job's stream, goes on where an earlier worker stopped, and brings back what changed.
+def write_entries(entries: Sequence[Written]) -> list[Signals]:
+    """Appends to many streams in one round trip, and brings back what changed for each job."""
+    pipeline = get_redis().pipeline(transaction=False)
+    for entry in entries:
+        if not entry.tokens:
+            continue
+        key = stream_key(entry.request_id)
+        payload = StreamEntry(program_hash=entry.program_hash, tokens=list(entry.tokens))
+        pipeline.xadd(key, {FIELD: seal_payload(entry.key, entry.request_id, payload)})
+        if entry.tokens[0].index == 0:
+            pipeline.expire(key, 2 * settings.JOB_DEADLINE_S)
+    deployments = sorted({entry.deployment_id for entry in entries})
+    marks = [cancel_key(entry.request_id) for entry in entries]
+    pipeline.mget(marks + [generation_key(deployment_id) for deployment_id in deployments])
+    found: list[bytes | None] = pipeline.execute()[-1]
+    numbers = dict(zip(deployments, found[len(marks) :], strict=True))
+    return [
+        Signals(mark is not None, int(numbers[entry.deployment_id] or 0))
+        for entry, mark in zip(entries, found, strict=False)
+    ]
 
-    Raises ProgramChangedError if the stream was begun by another program: its tokens would not be the same.
+
+def read_tokens(*, request_id: str, key: bytes, program_hash: str) -> list[StreamToken]:
+    """The tokens that earlier workers wrote, in the order of each choice; each once, though two may have written it.
+
+    Raises ProgramChangedError if another program made them: its next ones would not be the same.
     """
-
-    def __init__(self, *, request_id: str, key: bytes, program_hash: str, deployment_id: int | None = None) -> None:
-        self._generation_key = generation_key(deployment_id or 0)
-        self._request_id = request_id
-        self._key = key
-        self._program_hash = program_hash
-        self._redis: Redis = get_redis()
-        self.next_index = self._find_next_index()
-
-    def write_tokens(self, tokens: Sequence[StreamToken]) -> Signals:
-        """One round trip: appends the tokens, renews nothing."""
-        entry = StreamEntry(program_hash=self._program_hash, tokens=list(tokens))
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.xadd(stream_key(self._request_id), {FIELD: seal_payload(self._key, self._request_id, entry)})
-        if tokens[0].index == 0:
-            pipeline.expire(stream_key(self._request_id), 2 * settings.JOB_DEADLINE_S)
-        pipeline.exists(cancel_key(self._request_id))
-        pipeline.get(self._generation_key)
-        self.next_index = tokens[-1].index + 1
-        *_, is_cancelled, generation = pipeline.execute()
-        return Signals(bool(is_cancelled), int(generation or 0))
-
-    def _find_next_index(self) -> int:
-        last: Any = self._redis.xrevrange(stream_key(self._request_id), count=1)
-        if not last or not last[0][1][FIELD]:
-            return 0
-        entry = open_entry(self._key, self._request_id, last[0][1][FIELD])
-        if entry.program_hash != self._program_hash:
-            raise ProgramChangedError(f"The stream of {self._request_id} was begun by another program.")
-        return entry.tokens[-1].index + 1
+    entries: Any = get_redis().xrange(stream_key(request_id))
+    tokens: dict[tuple[int, int], StreamToken] = {}
+    for _, fields in entries:
+        if not fields.get(FIELD):
+            continue
+        entry = open_entry(key, request_id, fields[FIELD])
+        if entry.program_hash != program_hash:
+            raise ProgramChangedError(f"The stream of {request_id} was begun by another program.")
+        tokens |= {(token.choice, token.index): token for token in entry.tokens}
+    return [tokens[place] for place in sorted(tokens)]

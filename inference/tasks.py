@@ -6,9 +6,9 @@ from inference import (
     check_tasks,  # noqa: F401 - registers them too
     delivery,
 )
-from inference.queues import DELIVER_JOB
+from inference.queues import WORK_OFF_QUEUE
 
 
-@shared_task(name=DELIVER_JOB, ignore_result=True)
-def deliver_job(request_id: str) -> None:
-    delivery.deliver_job(request_id)
+@shared_task(name=WORK_OFF_QUEUE, ignore_result=True)
+def work_off_queue(model_id: str) -> None:
+    delivery.work_off_queue(model_id)

@@ -2,13 +2,42 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+from lpu_backend import Constraint
+
+
+@dataclass(frozen=True, slots=True)
+class CallMade:
+    """A call of a function that an earlier answer made; `arguments` is text, and JSON if the model wrote it well."""
+
+    id: str
+    name: str
+    arguments: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    role: Literal["system", "user", "assistant"]
+    """One message. `tool_calls` are an assistant's; `tool_call_id` and `name` belong to what a tool answered."""
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str = field(repr=False)
+    tool_calls: tuple[CallMade, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """The functions that an answer may call, or must, in the shape of the API."""
+
+    tools: tuple[dict[str, Any], ...] = field(repr=False)
+    is_forced: bool = False
+    is_parallel: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(tool["function"]["name"] for tool in self.tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +54,57 @@ class ChatRequest:
     is_stream: bool = False
     include_usage: bool = False
     service_tier: str | None = None
+    choices: int = 1
+    top_k: int = 0
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    top_logprobs: int | None = None
+    constraint: Constraint | None = field(default=None, repr=False)
+    tool_use: ToolUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """What bounds a job: its deployment, and how many jobs of that are computed at once. None and 0: nothing does."""
+class Ticket:
+    """What the dispatch of a job goes by: where it may run, beside how many others, for whom, and until when.
 
+    `deployment_id` 0 is a model without a deployment; `max_batch` 0 is no bound. `deadline_at_ms` is Unix time.
+    """
+
+    request_id: str
     model_id: str
-    deployment_id: int | None = None
+    organization_id: str
+    service_tier: str = "on_demand"
+    deployment_id: int = 0
     max_batch: int = 0
+    deadline_at_ms: int = 2**53
+
+
+class Held(NamedTuple):
+    """What a process holds of a job: its lease, and a slot of its deployment (0: a model without one)."""
+
+    request_id: str
+    deployment_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that this process holds from now on, with what Redis knows of it."""
+
+    held: Held
+    is_cancelled: bool
+    is_late: bool
+    has_stream: bool
+    sealed_prompt: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStanding:
+    """Jobs that begin before a waiting one, and how long they take, in milliseconds, if that is known."""
+
+    jobs_ahead: int
+    expected_wait_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,19 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.exceptions import AuthenticationError
-from accounts.selectors import get_caller
+from accounts.selectors import get_callers
 from accounts.types import Caller
-from inference.database import on_database
+from inference.combining import Combiner
+from inference.database import combined, on_database
 from inference.exceptions import ApiError
 from inference.limits import get_limits, peek_limits
 from inference.models import new_request_id
 from inference.views.envelope import envelope_response, internal_error, method_not_allowed, unauthorized, unknown_path
 
 logger = logging.getLogger(__name__)
+
+# One query for all that come at once; nothing is remembered, so that a revoked key stops working with its next call.
+_callers: Combiner[str, Caller] = combined(get_callers)
 
 AsyncView = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
@@ -33,7 +37,8 @@ def api_view(method: str) -> Callable[[AsyncView], AsyncView]:
         @wraps(view)
         async def answer(request: HttpRequest, *args: str, **kwargs: str) -> HttpResponseBase:
             response = await _answer_safely(view, method, request, *args, **kwargs)
-            response.headers.setdefault("x-request-id", new_request_id())
+            if "x-request-id" not in response.headers:
+                response.headers["x-request-id"] = new_request_id()
             if isinstance(response, HttpResponse):
                 response.headers["content-length"] = str(len(response.content))
             return response
@@ -53,7 +58,7 @@ async def _answer_safely(
     try:
         if request.method != method:
             raise method_not_allowed(request.method or "", method)
-        caller = await on_database(get_caller, request.headers.get("authorization", ""))
+        caller = await _callers.ask(request.headers.get("authorization", ""))
         return await view(request, caller, *args, **kwargs)
     except AuthenticationError as error:
         return envelope_response(unauthorized(error))

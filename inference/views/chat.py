@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 
 from accounts.types import Caller
 from inference.chat import Submission, start_chat
+from inference.choices import AnswerShape
 from inference.completions import CompletionWriter, fault_of
 from inference.exceptions import ApiError
 from inference.models import Job
@@ -31,13 +32,12 @@ async def chat_completions(request: HttpRequest, caller: Caller) -> HttpResponse
 async def _answer(chat: ChatRequest, submission: Submission) -> HttpResponseBase:
     """Folds the job's stream into one JSON object."""
     writer = _writer(chat, submission)
-    texts: list[str] = []
     async for event in relay_job(submission.handle):
         if isinstance(event, EndEvent):
             _raise_fault(event, submission)
             writer.program_hash = str(event.emulated["program_hash"])
-            return json_response(writer.whole("".join(texts), event), _headers(submission))
-        texts.append(event.text)
+            return json_response(writer.whole(event), _headers(submission))
+        writer.add(event)
     raise AssertionError("A stream ends with an EndEvent.")
 
 
@@ -77,11 +77,20 @@ async def _write_stream(
 
 
 def _writer(chat: ChatRequest, submission: Submission) -> CompletionWriter:
-    return CompletionWriter(submission.handle, service_tier=chat.service_tier, include_usage=chat.include_usage)
+    shape = AnswerShape(
+        choices=chat.choices,
+        has_logprobs=chat.top_logprobs is not None,
+        tool_format=submission.tool_format,
+        tool_names=chat.tool_use.names if chat.tool_use else (),
+    )
+    return CompletionWriter(
+        submission.handle, service_tier=chat.service_tier, include_usage=chat.include_usage, shape=shape
+    )
 
 
 def _headers(submission: Submission) -> dict[str, str]:
-    return {"x-request-id": submission.handle.request_id, **submission.standing.as_headers()}
+    queue = {"x-queue-position": str(submission.jobs_ahead)}
+    return {"x-request-id": submission.handle.request_id, **queue, **submission.standing.as_headers()}
 
 
 def _raise_fault(ending: EndEvent, submission: Submission) -> None:

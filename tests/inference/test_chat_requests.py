@@ -57,7 +57,7 @@ def test_it_takes_the_deprecated_max_tokens() -> None:
     assert refusal_of(max_tokens=7, max_completion_tokens=8).param == "max_tokens"
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"model": "\\ud800"}', b'{"tools": ' + b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b'{"model": "\\ud800"}', b'{"documents": ' + b"[" * 100_000])
 def test_it_says_that_a_body_is_not_json(body: bytes) -> None:
     assert refusal(body).code == "invalid_json"
 
@@ -85,7 +85,20 @@ def test_it_names_an_unknown_parameter() -> None:
         ("stream", "yes"),
         ("messages", []),
         ("model", ""),
-        ("service_tier", "flex"),
+        ("n", 0),
+        ("n", 9),
+        ("n", True),
+        ("logprobs", 1),
+        ("top_logprobs", 21),
+        ("top_logprobs", 3),
+        ("frequency_penalty", 2.5),
+        ("presence_penalty", -2.5),
+        ("top_k", -1),
+        ("min_p", 1.5),
+        ("parallel_tool_calls", "no"),
+        ("tool_choice", "required"),
+        ("tool_choice", {"type": "function", "function": {"name": "f"}}),
+        ("service_tier", "batch"),
     ],
 )
 def test_it_names_the_parameter_with_a_wrong_value(name: str, value: object) -> None:
@@ -99,13 +112,10 @@ def test_it_names_the_place_inside_a_message() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("n", 2),
-        ("n", True),
-        ("logprobs", True),
-        ("tools", [{"type": "function"}]),
-        ("response_format", {"type": "json_object"}),
-        ("frequency_penalty", 0.5),
-        ("logit_bias", {"1": 5}),
+        ("reasoning_effort", "high"),
+        ("functions", [{"name": "f"}]),
+        ("store", True),
+        ("prediction", {"type": "content"}),
     ],
 )
 def test_it_refuses_by_name_what_it_cannot_honour(name: str, value: object) -> None:

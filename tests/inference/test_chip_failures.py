@@ -11,7 +11,6 @@ from billing.models import Hold, Journal
 from billing.selectors import get_funds
 from inference import delivery
 from inference.chips import list_placement, read_inventory
-from inference.delivery import deliver_job
 from inference.deployments import activate_deployment, adopt_model
 from inference.exceptions import DeploymentError
 from inference.models import ClusterChip, Deployment, Job, LanguageModel
@@ -20,10 +19,10 @@ from inference.redis_clients import get_redis
 from inference.registry import fit_model, load_model
 from inference.restoration import fail_chip, repair_chip
 from inference.services import create_job, start_attempt
-from inference.streams import StreamWriter, put_prompt
-from lpu_backend import SamplingParams
+from lpu_backend import Engine, SamplingParams
+from lpu_backend.serial_engine import SerialEngine
 from tests.inference.test_deployments import FOLDER, serve
-from tests.inference.test_takeover import read_tokens
+from tests.inference.worker_bench import deliver_job, is_waiting, put_prompt, read_tokens, write_tokens
 from tests.serving import NULL
 
 pytestmark = pytest.mark.django_db
@@ -36,13 +35,6 @@ def redis(settings: Any) -> Redis:
     settings.SERVES_NULL_MODEL = True
     get_redis().flushdb()
     return get_redis()
-
-
-@pytest.fixture
-def requeued(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    sent: list[str] = []
-    monkeypatch.setattr(delivery, "enqueue_job", lambda *, request_id, model: sent.append(request_id))
-    return sent
 
 
 @pytest.fixture
@@ -72,7 +64,10 @@ class _FailingUnderIt:
         self._model, self._at, self._also_fails = load_model(NULL), at, also_fails
         self.program_hash, self.emulate = self._model.program_hash, self._model.emulate
 
-    def generate(self, prompt_ids: list[int], params: SamplingParams) -> Any:
+    def make_engine(self, max_batch: int) -> Engine:
+        return SerialEngine(self.generate, max_batch)
+
+    def generate(self, prompt_ids: Any, params: SamplingParams) -> Any:
         for step in self._model.generate(prompt_ids, params):
             if step.index == self._at:
                 for number in (*self._also_fails, list_placement(Deployment.objects.get())[0]):
@@ -82,14 +77,14 @@ class _FailingUnderIt:
 
 @pytest.mark.parametrize("at", [0, 1, 7, 14])
 def test_a_job_pauses_and_goes_on_with_the_same_tokens_and_one_bill(
-    job: Job, requeued: list[str], monkeypatch: pytest.MonkeyPatch, at: int, organization: Organization
+    job: Job, monkeypatch: pytest.MonkeyPatch, at: int, organization: Organization
 ) -> None:
-    monkeypatch.setattr(delivery, "FLUSH_S", 0.0)
     with monkeypatch.context() as patch:
         patch.setattr(delivery, "load_model", lambda *_: _FailingUnderIt(at=at))
         deliver_job(job.pk)
     job.refresh_from_db()
-    assert (job.state, job.moves, requeued) == (Job.State.QUEUED, 1, [job.pk])
+    assert (job.state, job.moves) == (Job.State.QUEUED, 1)
+    assert is_waiting(job)
     assert [index for index, _ in read_tokens(job)] == list(range(at + 1))
     deliver_job(job.pk)
     undisturbed = [step.text for step in load_model(NULL).generate([1, 2, 3], SamplingParams(16))]
@@ -100,20 +95,15 @@ def test_a_job_pauses_and_goes_on_with_the_same_tokens_and_one_bill(
     assert get_funds(organization.pk).held_pusd == 0
 
 
-def test_a_chip_that_fails_with_the_last_token_changes_nothing(
-    job: Job, requeued: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "FLUSH_S", 0.0)
+def test_a_chip_that_fails_with_the_last_token_changes_nothing(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "load_model", lambda *_: _FailingUnderIt(at=15))
     deliver_job(job.pk)
     job.refresh_from_db()
-    assert (job.state, job.moves, requeued) == (Job.State.COMPLETED, 0, [])
+    assert (job.state, job.moves) == (Job.State.COMPLETED, 0)
+    assert not is_waiting(job)
 
 
-def test_failures_of_chips_are_no_deaths_of_workers(
-    job: Job, requeued: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "FLUSH_S", 0.0)
+def test_failures_of_chips_are_no_deaths_of_workers(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     for at in range(4):
         monkeypatch.setattr(delivery, "load_model", lambda *_, at=at: _FailingUnderIt(at=at))
         deliver_job(job.pk)
@@ -124,14 +114,14 @@ def test_failures_of_chips_are_no_deaths_of_workers(
 
 
 def test_without_anything_to_stand_in_the_job_fails_unbilled_and_calls_are_told_why(
-    job: Job, requeued: list[str], monkeypatch: pytest.MonkeyPatch, settings: Any
+    job: Job, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    monkeypatch.setattr(delivery, "FLUSH_S", 0.0)
     others = tuple(range(1, 72))
     monkeypatch.setattr(delivery, "load_model", lambda *_: _FailingUnderIt(at=3, also_fails=others))
     deliver_job(job.pk)
     job.refresh_from_db()
-    assert (job.state, job.error_code, job.cost_pusd, requeued) == (Job.State.FAILED, "engine_fault", 0, [])
+    assert (job.state, job.error_code, job.cost_pusd) == (Job.State.FAILED, "engine_fault", 0)
+    assert not is_waiting(job)
     assert Hold.objects.get().state == Hold.State.RELEASED
     assert "node 0 has a failed chip" in LanguageModel.objects.get(pk=NULL).outage
 
@@ -145,8 +135,7 @@ def test_a_waiting_job_of_a_model_that_is_out_of_service_fails_unbilled(job: Job
 
 def test_a_job_never_goes_on_with_another_program(job: Job, deployment: Deployment) -> None:
     assert start_attempt(request_id=job.pk)
-    writer = StreamWriter(request_id=job.pk, key=job.payload_key or b"", program_hash="another program")
-    writer.write_tokens([StreamToken(0, " tok00")])
+    write_tokens(job, "another program", [StreamToken(0, " tok00")])
     deliver_job(job.pk)
     assert read_tokens(job) == [(0, " tok00")]
     job.refresh_from_db()

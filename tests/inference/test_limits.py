@@ -147,6 +147,17 @@ async def test_it_corrects_a_reservation_to_what_was_used_once(caller: Caller) -
     assert (await refused(caller, with_limits(tpm=100, tpd=100), tokens=1)).type == "tokens"
 
 
+async def test_a_redis_that_forgot_the_script_decides_all_the_same(caller: Caller) -> None:
+    limited = with_limits(tpm=100, tpd=100)
+    for request_id in ("a", "b"):
+        get_redis().script_flush()
+        await asyncio.gather(*[admit(caller, limited, f"{request_id}{number}", tokens=10) for number in range(5)])
+    await refused(caller, limited, tokens=1)
+    get_redis().script_flush()
+    correct_tokens([(Job(id="a1", organization_id=caller.organization_id, model_id=MODEL), 9)])
+    assert (await admit(caller, limited, "c", tokens=1)).remaining_tokens == 0
+
+
 async def test_it_gives_back_what_was_refused_afterwards(caller: Caller) -> None:
     limited = with_limits(rpm=1, rpd=1, tpm=10, tpd=10)
     await admit(caller, limited, "a")

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
@@ -12,12 +14,14 @@ from django.utils import timezone
 from accounts.models import AuditEvent, Project, User
 from accounts.services import set_content_keeping
 from inference import kept_content, replay
-from inference.kept_content import delete_old_content, get_content, keep_content
+from inference.kept_content import Completed, delete_old_content, get_content, keep_content
 from inference.models import Check, Job, JobContent
 from inference.payloads import PromptPayload
 from inference.replay import compute_answers, find_difference
 from inference.types import ChoiceAnswer
 from lpu_backend import ChatModel, Engine, SamplingParams, Step, null_model
+from lpu_backend.checkpoint_model import CheckpointModel, read_model
+from lpu_backend.runtime.numerics import Floats
 from lpu_backend.serial_engine import SerialEngine
 from tests.inference.test_usage import add_job
 from tests.serving import NULL
@@ -60,7 +64,7 @@ def add_kept_job(project: Project, model: ChatModel | None = None, **fields: Any
     model = model or null_model()
     job = add_job(project, model_id=NULL, **fields)
     answers = compute_answers(model, job, PROMPT)
-    assert keep_content(job=job, prompt=PROMPT, answers=answers, program_hash=model.program_hash)
+    assert keep_content([Completed(job, PROMPT, answers, model.program_hash)]) == 1
     return job
 
 
@@ -110,10 +114,44 @@ def test_another_program_is_a_difference(keeping: Project, replayed: Replayed, m
     assert answer["detail"].startswith("The program is ffffffffffff now")
 
 
+@pytest.fixture
+def computed(keeping: Project, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Job, CheckpointModel]:
+    """A kept job of two choices that a real engine computed, and its model."""
+    model = read_model(checkpoint)
+    monkeypatch.setattr(replay, "load_model", lambda *_: model)
+    return add_kept_job(keeping, model, choices=2), model
+
+
+def test_logits_are_compared_where_the_engine_tells_of_them(
+    computed: tuple[Job, CheckpointModel], replayed: Replayed
+) -> None:
+    status, answer = replayed(computed[0].pk)
+    assert (status, answer["detail"]) == (0, "32 tokens and logits")
+
+
+def test_one_bit_of_the_logits_is_enough_of_a_difference(
+    computed: tuple[Job, CheckpointModel], replayed: Replayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, model = computed
+    compute = model.runtime.compute_logits
+
+    def compute_wrongly(hidden: Floats) -> Floats:
+        """The least likely token becomes less likely by one unit in the last place: nothing else shows it."""
+        logits = compute(hidden).copy()
+        lowest = logits.argmin(axis=1, keepdims=True)
+        values = np.take_along_axis(logits, lowest, axis=1)
+        np.put_along_axis(logits, lowest, np.nextafter(values, np.float32(-np.inf)), axis=1)
+        return logits
+
+    monkeypatch.setattr(model.runtime, "compute_logits", compute_wrongly)
+    status, answer = replayed(job.pk)
+    assert (status, answer["detail"]) == (1, "The logits of choice 0 differ; its tokens are the same.")
+
+
 def test_what_is_not_kept_cannot_be_replayed(project: Project, replayed: Replayed) -> None:
     job = add_job(project, model_id=NULL)
     answers = compute_answers(null_model(), job, PROMPT)
-    assert not keep_content(job=job, prompt=PROMPT, answers=answers, program_hash="")
+    assert keep_content([Completed(job, PROMPT, answers, "")]) == 0
     assert replayed(job.pk)[0] == 2
     assert replayed("req_unknown") == (
         2,
@@ -126,7 +164,7 @@ def test_content_comes_back_as_it_was(keeping: Project) -> None:
     prompt = PromptPayload(prompt_ids=[7, 8], stop=["\x00", "é"])
     answers = [ChoiceAnswer(token_ids=(1, 2), text="a\x00é", finish_reason="stop", digest="d")]
     for _ in range(2):  # a takeover's worker keeps it again
-        keep_content(job=job, prompt=prompt, answers=answers, program_hash="p")
+        assert keep_content([Completed(job, prompt, answers, "p")]) == 1
     kept = get_content(job.pk)
     assert kept is not None
     assert (kept.prompt, kept.answers, kept.program_hash) == (prompt, answers, "p")

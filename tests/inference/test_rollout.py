@@ -22,6 +22,8 @@ from inference.completions import fingerprint
 from inference.models import Deployment, Job, LanguageModel
 from inference.reconciliation import reconcile_billing
 from inference.rollout import place_model
+from lpu_backend import Engine
+from lpu_backend.serial_engine import SerialEngine
 from tests.lpu_backend.tiny_checkpoint import WriteCheckpoint
 from tests.serving import NULL, Path, _NullVariant, wait_for_end
 
@@ -68,6 +70,9 @@ class _Gate:
         class _Gated:
             program_hash, emulate = model.program_hash, model.emulate
 
+            def make_engine(self, max_batch: int) -> Engine:
+                return SerialEngine(self.generate, max_batch)
+
             def generate(self, prompt_ids: Any, params: Any) -> Iterator[Any]:
                 for step in model.generate(prompt_ids, params):
                     assert gate.permits.acquire(timeout=20)
@@ -81,7 +86,6 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Gate]:
     """Before every model that computes; open again at the end of the test."""
     gate, load_model = _Gate(), delivery.load_model
     monkeypatch.setattr(delivery, "load_model", lambda *which: gate.wrap(load_model(*which)))
-    monkeypatch.setattr(delivery, "FLUSH_S", 0.0)
     yield gate
     gate.let(1000)
 
@@ -252,6 +256,8 @@ def test_a_failed_chip_is_a_pause_in_the_stream_with_the_same_bytes_and_bill(
         begun = [next(pieces) for _ in range(5)]
         found = json.loads(run_command("fail_chip", str(chip), "--json"))
         assert (found["model"], found["placement"]) == (NULL, [64])
+        gate.let(1)
+        wait_until(lambda: Job.objects.get().moves == 1)
         gate.let(100)
         assert "".join([*begun, *pieces]) == "".join(f" tok{index:02d}" for index in range(16))
     job = wait_for_end(Job.objects.get().pk)

@@ -10,18 +10,20 @@ from accounts.models import Organization, Project
 from accounts.types import Caller
 from billing.models import Hold, Journal
 from billing.selectors import get_funds
-from inference import delivery, leases, sweeping
-from inference.delivery import deliver_job
+from inference.delivery import claim_and_begin
+from inference.dispatch import claim_jobs, put_back, ticket_of
+from inference.engine_room import EngineRoom
 from inference.models import Job
-from inference.payloads import PromptPayload, StreamEntry, StreamToken, new_payload_key, open_entry
+from inference.payloads import PromptPayload, new_payload_key
 from inference.redis_clients import get_redis
+from inference.registry import load_model
+from inference.runs import as_token
 from inference.services import create_job, start_attempt
-from inference.streams import FIELD, StreamWriter, put_prompt, stream_key
 from inference.sweeping import sweep_jobs
-from inference.types import Bound
+from lpu_backend import SamplingParams
+from tests.inference.worker_bench import deliver_job, is_waiting, put_prompt, read_job, read_tokens, write_tokens
 from tests.serving import NULL
 
-UNBOUNDED = Bound(NULL)
 LONG_AGO = timedelta(seconds=20)
 
 
@@ -40,33 +42,14 @@ def job(project: Project) -> Job:
     return job
 
 
-@pytest.fixture
-def queued(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The jobs that the sweeper sent to their queue again."""
-    sent: list[str] = []
-    monkeypatch.setattr(sweeping, "enqueue_job", lambda *, request_id, model: sent.append(request_id))
-    return sent
-
-
-def read_entries(job: Job) -> list[StreamEntry]:
-    entries = get_redis().xrange(stream_key(job.pk))
-    return [open_entry(job.payload_key or b"", job.pk, fields[FIELD]) for _, fields in entries if fields[FIELD]]
-
-
-def read_tokens(job: Job) -> list[tuple[int, str]]:
-    return [(token.index, token.text) for entry in read_entries(job) for token in entry.tokens]
-
-
 def die_after_tokens(job: Job, count: int) -> None:
     """What a worker leaves behind that was killed after `count` tokens: a running job, part of a stream, no lease."""
     assert start_attempt(request_id=job.pk)
-    model = delivery.load_model(NULL)
-    writer = StreamWriter(request_id=job.pk, key=job.payload_key or b"", program_hash=model.program_hash)
-    params = delivery.SamplingParams(max_completion_tokens=16, temperature=0.0, seed=1)
-    for step in model.generate([1, 2, 3], params):
+    model = load_model(NULL)
+    for step in model.generate([1, 2, 3], SamplingParams(job.max_completion_tokens, temperature=0.0, seed=1)):
         if step.index == count:
             break
-        writer.write_tokens([StreamToken(step.index, step.text, step.token_id)])
+        write_tokens(job, model.program_hash, [as_token(step)])
     Job.objects.filter(pk=job.pk).update(enqueued_at=timezone.now() - LONG_AGO)
 
 
@@ -83,6 +66,7 @@ def test_another_worker_goes_on_at_the_next_token(job: Job, count: int, organiza
 
 def test_a_worker_that_died_after_the_last_token_leaves_the_right_ending(job: Job) -> None:
     Job.objects.filter(pk=job.pk).update(max_completion_tokens=5)
+    job.refresh_from_db()
     die_after_tokens(job, 5)
     deliver_job(job.pk)
     job.refresh_from_db()
@@ -92,60 +76,94 @@ def test_a_worker_that_died_after_the_last_token_leaves_the_right_ending(job: Jo
 def test_the_text_is_that_of_an_undisturbed_run(job: Job) -> None:
     die_after_tokens(job, 5)
     deliver_job(job.pk)
-    model = delivery.load_model(NULL)
-    undisturbed = [step.text for step in model.generate([1, 2, 3], delivery.SamplingParams(max_completion_tokens=16))]
+    undisturbed = [step.text for step in load_model(NULL).generate([1, 2, 3], SamplingParams(16))]
     assert [text for _, text in read_tokens(job)] == undisturbed
 
 
-def test_the_sweeper_sends_a_job_without_a_lease_to_its_queue_once(job: Job, queued: list[str]) -> None:
+def test_the_sweeper_lets_a_job_without_a_lease_wait_again_once(job: Job) -> None:
     die_after_tokens(job, 5)
     assert sweep_jobs() == 1
+    assert is_waiting(job)
+    Job.objects.filter(pk=job.pk).update(enqueued_at=timezone.now() - LONG_AGO)
     get_redis().delete("lpu:sweep")
     assert sweep_jobs() == 0
-    assert queued == [job.pk]
 
 
-def test_the_sweeper_finds_a_message_that_died_with_a_worker(job: Job, queued: list[str]) -> None:
+def test_the_sweeper_finds_a_queued_job_that_redis_forgot(job: Job) -> None:
     Job.objects.filter(pk=job.pk).update(enqueued_at=timezone.now() - LONG_AGO)
-    get_redis().rpush("model.null-16", b"the message of another job")
-    assert sweep_jobs() == 0
-    get_redis().delete("model.null-16", "lpu:sweep")
     assert sweep_jobs() == 1
-    assert queued == [job.pk]
+    assert is_waiting(job)
 
 
-def test_the_sweeper_leaves_a_job_alone_that_is_being_computed(job: Job, queued: list[str]) -> None:
+def test_the_sweeper_leaves_a_job_alone_that_waits_for_its_turn(job: Job) -> None:
+    put_back(ticket_of(job))
+    Job.objects.filter(pk=job.pk).update(enqueued_at=timezone.now() - LONG_AGO)
+    assert sweep_jobs() == 0
+
+
+def test_the_sweeper_leaves_a_job_alone_that_is_being_computed(job: Job) -> None:
+    put_back(ticket_of(job))
+    assert len(claim_jobs(NULL)) == 1
+    Job.objects.filter(pk=job.pk).update(enqueued_at=timezone.now() - LONG_AGO)
+    assert sweep_jobs() == 0
+    assert not is_waiting(job)
+
+
+def test_a_job_whose_prompt_redis_forgot_is_failed_by_the_sweeper_and_costs_nothing(job: Job) -> None:
     die_after_tokens(job, 5)
-    with leases.take_lease(job.pk, UNBOUNDED) as is_ours:
-        assert is_ours
-        assert sweep_jobs() == 0
-    assert queued == []
+    get_redis().flushdb()
+    assert sweep_jobs() == 1
+    job.refresh_from_db()
+    assert (job.state, job.error_code, job.cost_pusd) == (Job.State.FAILED, "prompt_lost", 0)
+    assert Hold.objects.get().state == Hold.State.RELEASED
 
 
-def test_the_sweeper_gives_up_after_three_deaths_and_frees_the_hold(
-    job: Job, queued: list[str], organization: Organization
-) -> None:
+def test_a_job_that_waited_past_its_deadline_is_not_computed_and_costs_nothing(job: Job, settings: Any) -> None:
+    settings.JOB_DEADLINE_S = -1
+    deliver_job(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.error_code, job.cost_pusd) == (Job.State.FAILED, "deadline_exceeded", 0)
+    assert read_tokens(job) == []
+
+
+def test_the_sweeper_gives_up_after_three_deaths_and_frees_the_hold(job: Job, organization: Organization) -> None:
     for _ in range(3):
         die_after_tokens(job, 2)
     assert sweep_jobs() == 1
     job.refresh_from_db()
-    assert (job.state, job.error_code, queued) == (Job.State.FAILED, "engine_fault", [])
+    assert (job.state, job.error_code) == (Job.State.FAILED, "engine_fault")
+    assert not is_waiting(job)
     assert Hold.objects.get().state == Hold.State.RELEASED
     assert get_funds(organization.pk).held_pusd == 0
 
 
 def test_a_job_is_not_computed_by_two_workers_at_once(job: Job) -> None:
-    with leases.take_lease(job.pk, UNBOUNDED):
-        deliver_job(job.pk)
+    put_back(ticket_of(job))
+    assert len(claim_jobs(NULL)) == 1
+    deliver_job(job.pk)
     job.refresh_from_db()
     assert (job.state, job.attempts) == (Job.State.QUEUED, 0)
+
+
+def test_a_worker_that_stops_hands_its_jobs_over_and_the_attempt_does_not_count(job: Job) -> None:
+    put_back(ticket_of(job))
+    room = EngineRoom(has_threads=False)
+    claim_and_begin(NULL, room)
+    room.close()
+    room.put_back_all(NULL)
+    room.drive()
+    job.refresh_from_db()
+    assert (job.state, job.attempts, job.moves) == (Job.State.QUEUED, 1, 1)
+    assert is_waiting(job)
+    deliver_job(job.pk)
+    assert read_job(job.pk).state == Job.State.COMPLETED
 
 
 def test_an_ended_job_is_not_computed_again(job: Job) -> None:
     deliver_job(job.pk)
     deliver_job(job.pk)
     job.refresh_from_db()
-    assert job.attempts == 1
+    assert (job.attempts, job.state) == (1, Job.State.COMPLETED)
     assert Journal.objects.filter(kind=Journal.Kind.USAGE).count() == 1
 
 
