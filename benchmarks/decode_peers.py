@@ -1,11 +1,11 @@
 """The runtimes that `decode.py` compares: each decodes and prefills the same checkpoint."""
 
 import hashlib
-import time
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from clock import CLOCK
 from numpy.typing import NDArray
 
 from lpu_backend.config import read_graph
@@ -47,22 +47,22 @@ class OurRuntime:
         prompts = [TokenRun(range(PROMPT_TOKENS), 0, own) for own in pages]
         hidden = self.model.compute_hidden(prompts, pool)[PROMPT_TOKENS - 1 :: PROMPT_TOKENS]
         following = self.model.compute_logits(hidden).argmax(axis=1).tolist()
-        started_s = time.perf_counter()
+        started_s = CLOCK.read_s()
         for position in range(PROMPT_TOKENS, PROMPT_TOKENS + tokens):
             runs = [TokenRun([token], position, own) for token, own in zip(following, pages, strict=True)]
             logits = self.model.compute_logits(self.model.compute_hidden(runs, pool))
             following = logits.argmax(axis=1).tolist()
-        return streams * tokens / (time.perf_counter() - started_s)
+        return streams * tokens / (CLOCK.read_s() - started_s)
 
     def prefill(self, tokens: int) -> float:
         pool = self.model.make_pool(-(-tokens // PAGE_TOKENS))
         pages = np.arange(pool.pages, dtype=np.int32)
-        started_s = time.perf_counter()
+        started_s = CLOCK.read_s()
         for start in range(0, tokens, PREFILL_CHUNK_TOKENS):
             ids = range(start % 1_000, start % 1_000 + min(PREFILL_CHUNK_TOKENS, tokens - start))
             hidden = self.model.compute_hidden([TokenRun(ids, start, pages)], pool)
         self.model.compute_logits(hidden[-1:])
-        return tokens / (time.perf_counter() - started_s)
+        return tokens / (CLOCK.read_s() - started_s)
 
 
 class TorchRuntime:
@@ -81,19 +81,19 @@ class TorchRuntime:
         torch.set_num_threads(self._threads)
         with torch.inference_mode():
             output = self._model(torch.arange(PROMPT_TOKENS).repeat(streams, 1), use_cache=True)
-            started_s = time.perf_counter()
+            started_s = CLOCK.read_s()
             for _ in range(tokens):
                 following = output.logits[:, -1:].argmax(-1)
                 output = self._model(following, past_key_values=output.past_key_values, use_cache=True)
-            return streams * tokens / (time.perf_counter() - started_s)
+            return streams * tokens / (CLOCK.read_s() - started_s)
 
     def prefill(self, tokens: int) -> float:
         torch = self._torch
         torch.set_num_threads(self._threads)
         with torch.inference_mode():
-            started_s = time.perf_counter()
+            started_s = CLOCK.read_s()
             self._model(torch.arange(tokens)[None] % 1_000, use_cache=True, logits_to_keep=1)
-            return tokens / (time.perf_counter() - started_s)
+            return tokens / (CLOCK.read_s() - started_s)
 
 
 class LlamaCppRuntime:
@@ -122,20 +122,20 @@ class LlamaCppRuntime:
         for stream in range(streams):
             self._run([(token, token, stream, False) for token in range(PROMPT_TOKENS)])
         following = [1] * streams
-        started_s = time.perf_counter()
+        started_s = CLOCK.read_s()
         for position in range(PROMPT_TOKENS, PROMPT_TOKENS + tokens):
             self._run([(token, position, stream, True) for stream, token in enumerate(following)])
             following = [int(self._logits(stream).argmax()) for stream in range(streams)]
-        return streams * tokens / (time.perf_counter() - started_s)
+        return streams * tokens / (CLOCK.read_s() - started_s)
 
     def prefill(self, tokens: int) -> float:
         self._clear()
-        started_s = time.perf_counter()
+        started_s = CLOCK.read_s()
         for start in range(0, tokens, 512):
             end = min(start + 512, tokens)
             self._run([(place % 1_000, place, 0, place == tokens - 1) for place in range(start, end)])
         self._logits(min(tokens, 512) - 1 if tokens <= 512 else (tokens - 1) % 512)
-        return tokens / (time.perf_counter() - started_s)
+        return tokens / (CLOCK.read_s() - started_s)
 
     def _clear(self) -> None:
         self._api.llama_memory_clear(self._api.llama_get_memory(self._context), True)
