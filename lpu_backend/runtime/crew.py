@@ -25,6 +25,10 @@ class Crew:
             args = (queue, number, threads, self._arrivals)
             threading.Thread(target=_help, args=args, name=f"kernels {number}", daemon=True).start()
 
+    def run_alone(self, part: Part) -> None:
+        """The whole, by the calling thread."""
+        part(0, 1, self._arrivals)
+
     def run(self, part: Part) -> None:
         """All threads' parts. They must meet at the end."""
         for queue in self._queues:

@@ -35,6 +35,9 @@ class _Pass(NamedTuple):
 class KernelModel(GraphModel):
     """As a GraphModel in the chip's numerics, bit for bit."""
 
+    least_shared_products = 20_000_000
+    """A pass of fewer, some 0.3 ms, is one thread's: others would take as long to wake, and to meet."""
+
     def __init__(self, graph: ModelGraph, tensors: Tensors, threads: int = 1) -> None:
         super().__init__(graph, tensors, ServingNumerics(graph.context_window))
         self._threads = threads
@@ -90,7 +93,9 @@ class KernelModel(GraphModel):
 
     def _run(self, run: "Run", computed: _Pass, arena: Arena, places: Places, workspace: Workspace) -> Floats:
         scratch = workspace.fit_context(0)
-        workspace.crew.run(partial(run, computed.program, arena, places, scratch))
+        part = partial(run, computed.program, arena, places, scratch)
+        is_small = self.weight_bytes * arena.rows < self.least_shared_products
+        (workspace.crew.run_alone if is_small else workspace.crew.run)(part)
         base, stride, offset, width = computed.result
         result: Floats = arena.values[arena.rows * base :][: arena.rows * stride].reshape(arena.rows, stride)
         return result[:, offset : offset + width].copy()

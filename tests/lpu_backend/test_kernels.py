@@ -31,6 +31,7 @@ def make_models(
     tensors = tensors or make_random_tensors(graph, 1)
     served = KernelModel(graph, tensors, threads)
     served.wait_for_kernels()
+    served.least_shared_products = 0
     return GraphModel(graph, tensors, ChipNumerics(graph.context_window)), served
 
 
