@@ -39,9 +39,10 @@ class KernelModel(GraphModel):
         super().__init__(graph, tensors, ServingNumerics(graph.context_window))
         self._threads = threads
         self._count_steps = np.float32(choose_steps(graph.context_window))
-        self._stock = Stock()
-        layers, head = self._plan_layers(), self._plan_head()
-        numbers = self._stock.join()
+        stock = Stock()
+        layers, head = self._plan_layers(stock), self._plan_head(stock)
+        self._most_outputs = stock.most_outputs
+        numbers = stock.join()
         self._layer_pass, self._head_pass = (
             _Pass(Program(plan.ops, *numbers), plan.room, plan.result) for plan in (layers, head)
         )
@@ -102,15 +103,15 @@ class KernelModel(GraphModel):
         result: Floats = arena.values[arena.rows * base :][: arena.rows * stride].reshape(arena.rows, stride)
         return result[:, offset : offset + width].copy()
 
-    def _plan_layers(self) -> KernelPlan:
-        plan, source = KernelPlan(self._stock, self.graph.hidden), self.graph.embed.name
+    def _plan_layers(self, stock: Stock) -> KernelPlan:
+        plan, source = KernelPlan(stock, self.graph.hidden), self.graph.embed.name
         for nodes, steps in zip(self.graph.layers, self._layers, strict=True):
             plan.add_steps(steps, source, nodes[-1].name, is_layer=True)
             source = nodes[-1].name
         return plan
 
-    def _plan_head(self) -> KernelPlan:
-        plan, nodes = KernelPlan(self._stock, self.graph.hidden), self.graph.head
+    def _plan_head(self, stock: Stock) -> KernelPlan:
+        plan, nodes = KernelPlan(stock, self.graph.hidden), self.graph.head
         plan.add_steps(self._head, nodes[0].inputs[0], nodes[-1].name, is_layer=False)
         return plan
 
@@ -134,7 +135,7 @@ class KernelModel(GraphModel):
         """Of the calling thread, made anew in a process that was forked off: threads stay behind."""
         workspace: Workspace | None = getattr(self._local, "workspace", None)
         if workspace is None or workspace.crew.process_id != os.getpid():
-            workspace = self._local.workspace = Workspace(self._threads, self._stock.most_outputs)
+            workspace = self._local.workspace = Workspace(self._threads, self._most_outputs)
         return workspace
 
 
