@@ -3,14 +3,15 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from accounts.types import Caller
 from billing.exceptions import InsufficientBalanceError, NoPriceError
 from inference.database import combined
-from inference.dispatch import enqueue_job, ticket_of
-from inference.exceptions import ApiError, invalid_request, model_not_found, model_unavailable
+from inference.dispatch import enqueue_jobs, ticket_of
+from inference.exceptions import ApiError, invalid_request, model_not_found, model_unavailable, queue_unavailable
 from inference.limits import Limits, Standing, admit_request, give_back_request, list_limits
 from inference.models import Job, LanguageModel, new_request_id
 from inference.payloads import PromptPayload, new_payload_key, seal_payload
@@ -110,12 +111,15 @@ def _max_completion_tokens(model: LanguageModel, chat: ChatRequest, prompt_token
 def _reserve_and_enqueue(
     reservations: Sequence[tuple[Job, PromptPayload]],
 ) -> list[tuple[JobHandle, int] | Exception]:
-    """Holds the money of all and writes their rows in one transaction; who was not refused is queued."""
-    created = create_jobs([job for job, _ in reservations])
-    return [
-        _refusal(outcome) if isinstance(outcome, Exception) else _enqueue(outcome, payload)
-        for outcome, (_, payload) in zip(created, reservations, strict=True)
+    """Holds the money of all and writes their rows in one transaction; who was not refused is queued, all in one round
+    trip. Each handle with the number of jobs that waited before."""
+    outcomes: list[Any] = [
+        _refusal(outcome) if isinstance(outcome, Exception) else outcome
+        for outcome in create_jobs([job for job, _ in reservations])
     ]
+    created = [(job, prompt) for job, (_, prompt) in zip(outcomes, reservations, strict=True) if isinstance(job, Job)]
+    queued = iter(_enqueue(created))
+    return [next(queued) if isinstance(outcome, Job) else outcome for outcome in outcomes]
 
 
 def _refusal(error: Exception) -> Exception:
@@ -127,30 +131,28 @@ def _refusal(error: Exception) -> Exception:
     return error
 
 
-def _enqueue(job: Job, payload: PromptPayload) -> tuple[JobHandle, int] | Exception:
-    """Its handle, and how many jobs waited before it. Where it may not or cannot wait, its hold is released and its row
-    says why."""
-    key = bytes(job.payload_key or b"")
+def _enqueue(created: Sequence[tuple[Job, PromptPayload]]) -> list[tuple[JobHandle, int] | Exception]:
+    """Where a job may not or cannot wait, its hold is released and its row says why."""
+    sealed = [(ticket_of(job), seal_payload(bytes(job.payload_key or b""), job.pk, prompt)) for job, prompt in created]
     try:
-        jobs_ahead = enqueue_job(ticket_of(job), seal_payload(key, job.pk, payload))
-    except ApiError as error:
-        fail_job(job=job, error_code=error.code or "")
-        return error
+        queued: Sequence[int | ApiError] = enqueue_jobs(sealed)
     except RedisError:
-        fail_job(job=job, error_code="queue_unavailable")
-        message = "The queue does not answer. Nothing was billed; please try again."
-        headers = {"retry-after": "2"}
-        return ApiError(
-            status=503, message=message, type="internal_server_error", code="queue_unavailable", headers=headers
-        )
+        queued = [queue_unavailable()] * len(created)
+    return [_as_queued(job, outcome) for (job, _), outcome in zip(created, queued, strict=True)]
+
+
+def _as_queued(job: Job, outcome: int | ApiError) -> tuple[JobHandle, int] | Exception:
+    if isinstance(outcome, ApiError):
+        fail_job(job=job, error_code=outcome.code or "")
+        return outcome
     handle = JobHandle(
         request_id=job.pk,
         model=job.model_id,
         seed=job.seed,
         created_at_s=int(job.created_at.timestamp()),
-        payload_key=key,
+        payload_key=bytes(job.payload_key or b""),
     )
-    return handle, jobs_ahead
+    return handle, outcome
 
 
 # Calls that come while a round is under way are taken together by the next one.

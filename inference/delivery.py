@@ -6,8 +6,10 @@ import time
 
 from redis.exceptions import RedisError
 
+from inference.check_marks import wants_digest
 from inference.dispatch import MAX_CLAIM, bell_key, claim_jobs, release_jobs, stop_listening
 from inference.engine_room import ENGINE_BATCH, EngineRoom, get_room
+from inference.live_checks import offer_check
 from inference.models import Job
 from inference.payloads import PayloadError, open_prompt
 from inference.redis_clients import get_redis
@@ -98,6 +100,7 @@ def _begin(job: Job, claimed: ClaimedJob, room: EngineRoom) -> None:
     else:
         try:
             room.begin(_make_run(job, claimed))
+            offer_check(job)
         except Exception as error:
             settler.fail(job, because=error)
 
@@ -112,7 +115,7 @@ def _make_run(job: Job, claimed: ClaimedJob) -> Run:
     model = load_model(job.model_id, job.deployment)
     program_hash = model.program_hash
     made = read_tokens(request_id=job.pk, key=key, program_hash=program_hash) if claimed.has_stream else []
-    return Run(job, model, prompt, made)
+    return Run(job, model, prompt, made, wants_digest=wants_digest(job))
 
 
 def _let_go(model_id: str, room: EngineRoom, claimed: list[ClaimedJob]) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 
 from django.conf import settings
 from redis.commands.core import Script
+from redis.exceptions import NoScriptError
 
-from inference.exceptions import no_capacity, queue_full
+from inference.exceptions import ApiError, no_capacity, queue_full
 from inference.models import Job
 from inference.queues import wake_workers
 from inference.redis_clients import get_redis, redis_key
@@ -44,22 +45,28 @@ def ticket_of(job: Job) -> Ticket:
     )
 
 
-def enqueue_job(ticket: Ticket, sealed_prompt: bytes = b"") -> int:
-    """Lets an admitted job wait; how many waited before it.
+def enqueue_jobs(jobs: Sequence[tuple[Ticket, bytes]]) -> list[int | ApiError]:
+    """Lets admitted jobs wait, each with its sealed prompt, in one round trip. For each, how many jobs waited before it
+    or the ApiError that refuses it: 503 when its model's queue is full, 498 when a flex job finds nothing free.
 
-    Raises ApiError: 503 when the model's queue is full, 498 when a flex job finds nothing free; RedisError.
+    Raises RedisError.
     """
-    outcome, *found = _enqueue(ticket, sealed_prompt, settings.QUEUE_LIMIT)
-    if outcome == QUEUE_FULL:
-        raise queue_full(ticket.model_id)
-    if outcome == NO_CAPACITY:
-        raise no_capacity(ticket.model_id)
-    return int(found[0]) if found else 0
+    arguments = [_arguments("enqueue", ticket.model_id, *_waiting(ticket, prompt)) for ticket, prompt in jobs]
+    return [_as_queued(ticket, answer) for (ticket, _), answer in zip(jobs, _ask_many(arguments), strict=True)]
+
+
+def enqueue_job(ticket: Ticket, sealed_prompt: bytes = b"") -> int:
+    """As `enqueue_jobs`, for one. Raises the ApiError that refuses it; RedisError."""
+    outcome = enqueue_jobs([(ticket, sealed_prompt)])[0]
+    if isinstance(outcome, ApiError):
+        raise outcome
+    return outcome
 
 
 def put_back(ticket: Ticket) -> bool:
     """Lets a job wait again that had begun or was lost, before all others; False if it waits or runs already."""
-    return bool(_enqueue(ticket, b"", 0)[0] == QUEUED)
+    answer = _ask("enqueue", ticket.model_id, *_waiting(ticket, b"", limit=0))
+    return not isinstance(_as_queued(ticket, answer), ApiError) and answer[0] == QUEUED
 
 
 def claim_jobs(model_id: str, most: int = MAX_CLAIM) -> list[ClaimedJob]:
@@ -158,23 +165,30 @@ def list_waiting(jobs: Sequence[Job]) -> set[str]:
     return {job.pk for job, is_waiting in zip(jobs, pipeline.execute(), strict=True) if is_waiting}
 
 
-def _enqueue(ticket: Ticket, sealed_prompt: bytes, limit: int) -> Any:
-    answer = _ask(
-        "enqueue",
-        ticket.model_id,
+def _waiting(ticket: Ticket, sealed_prompt: bytes, limit: int | None = None) -> tuple[str | int | bytes, ...]:
+    return (
         ticket.request_id,
         ticket.deployment_id,
         ticket.max_batch,
         ticket.service_tier,
         ticket.organization_id,
         ticket.deadline_at_ms,
-        limit,
+        settings.QUEUE_LIMIT if limit is None else limit,
         sealed_prompt,
         2 * settings.JOB_DEADLINE_S,
     )
-    if answer[0] == QUEUED:
-        _wake_if(answer[2], ticket.model_id)
-    return answer
+
+
+def _as_queued(ticket: Ticket, answer: Any) -> int | ApiError:
+    outcome, *found = answer
+    if outcome == QUEUE_FULL:
+        return queue_full(ticket.model_id)
+    if outcome == NO_CAPACITY:
+        return no_capacity(ticket.model_id)
+    if outcome != QUEUED:
+        return 0
+    _wake_if(found[1], ticket.model_id)
+    return int(found[0])
 
 
 def _wake_if(wake: int, model_id: str) -> None:
@@ -188,7 +202,21 @@ def _script() -> Script:
 
 
 def _ask(operation: str, model_id: str, *arguments: str | int | bytes) -> Any:
+    return _script()(args=_arguments(operation, model_id, *arguments), client=get_redis())
+
+
+def _ask_many(arguments: Sequence[Sequence[str | int | bytes]]) -> list[Any]:
+    """In one round trip; in one each where Redis was restarted and does not know the script."""
+    pipeline = get_redis().pipeline(transaction=False)
+    for each in arguments:
+        pipeline.evalsha(_script().sha, 0, *each)
+    try:
+        return pipeline.execute() if arguments else []
+    except NoScriptError:
+        return [_script()(args=each, client=get_redis()) for each in arguments]
+
+
+def _arguments(operation: str, model_id: str, *arguments: str | int | bytes) -> list[str | int | bytes]:
     """The process is part of the token, since a pool may fork after this module was read."""
     token = f"{_token}-{os.getpid()}"
-    args = [operation, settings.REDIS_KEY_PREFIX, model_id, token, settings.JOB_LEASE_MS, *arguments]
-    return _script()(args=args, client=get_redis())
+    return [operation, settings.REDIS_KEY_PREFIX, model_id, token, settings.JOB_LEASE_MS, *arguments]

@@ -111,8 +111,13 @@ class EngineLoop:
             if choice.finish_reason:
                 continue
             params = params_of(run.job, run.prompt, index)
-            generation = self._engine.submit(run.prompt.prompt_ids, params, made_ids=choice.made_ids)
-            self._generations[id(generation)] = (generation, run, index)
+            choice.generation = self._engine.submit(
+                run.prompt.prompt_ids,
+                params,
+                made_ids=choice.made_ids,
+                wants_digest=run.wants_digest and not choice.made,  # of logits that were computed elsewhere it has none
+            )
+            self._generations[id(choice.generation)] = (choice.generation, run, index)
 
     def _forget(self, run: Run) -> None:
         for generation in [each for each, owner, _ in self._generations.values() if owner is run]:

@@ -65,6 +65,16 @@ def queue_full(model: str) -> ApiError:
     )
 
 
+def queue_unavailable() -> ApiError:
+    return ApiError(
+        status=503,
+        message="The queue does not answer. Nothing was billed; please try again.",
+        type="internal_server_error",
+        code="queue_unavailable",
+        headers={"retry-after": "2"},
+    )
+
+
 def no_capacity(model: str) -> ApiError:
     """The flex tier's refusal, with GroqCloud's status for it."""
     return ApiError(

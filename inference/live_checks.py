@@ -1,30 +1,25 @@
 """A share of the live traffic is computed a second time, on another worker where there is one, and compared.
 
-A check begins while its job is active, or reads what its project keeps: nothing is stored for it. Of the job's own
-answer it learns, through Redis and for a minute, an HMAC under the job's payload key, which that job's end clears:
-whoever reads it later learns nothing. A check is no job: nobody pays for it, no limit, usage or report counts it, and
-it gives way to live traffic.
+A check begins while its job is active, or reads what its project keeps: nothing is stored for it. It is no job: nobody
+pays for it, no limit, usage or report counts it, and it gives way to live traffic.
 """
 
-import hashlib
-import hmac
 import logging
 import threading
 import time
-from collections.abc import Sequence
 
-import msgspec
 from django.conf import settings
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from inference.alerts import alert_difference
+from inference.check_marks import Mark, find_marked_difference, mark_answers, take_marks, wants_check
 from inference.check_queues import choose_worker, send_live_check
 from inference.dispatch import count_waiting, slots_key
-from inference.kept_content import Completed, get_content, is_kept, keep_content
+from inference.kept_content import get_content
 from inference.models import Check, Job
 from inference.payloads import PromptPayload, open_prompt
-from inference.redis_clients import get_redis, redis_key
+from inference.redis_clients import get_redis
 from inference.registry import load_model
 from inference.replay import OvertakenError, compute_answers, end_check, find_difference
 from inference.streams import prompt_key
@@ -32,34 +27,9 @@ from inference.types import ChoiceAnswer
 
 logger = logging.getLogger(__name__)
 
-MARKS_S = 60
 LOOK_S = 0.05
-CHOSEN_BITS = 64
 
 _computing = threading.Lock()
-
-
-class Mark(msgspec.Struct, frozen=True, array_like=True):
-    """What an answer is compared by where its content may not go: HMACs of its tokens and text, and of its logits
-    (empty where the engine told of none)."""
-
-    content: str
-    logits: str
-
-
-_marks = msgspec.json.Decoder(list[Mark])
-
-
-def wants_check(job: Job) -> bool:
-    """Whether the job is of the share that is checked: every process answers the same."""
-    digest = hashlib.sha256(job.pk.encode()).digest()
-    drawn = int.from_bytes(digest[: CHOSEN_BITS // 8], "big") / 2**CHOSEN_BITS
-    return bool(drawn < settings.LIVE_CHECK_SHARE)
-
-
-def wants_digest(job: Job) -> bool:
-    """Whether the engine should take the digest of the job's logits: to keep it, or for its check."""
-    return wants_check(job) or is_kept(job)
 
 
 def offer_check(job: Job) -> None:
@@ -71,23 +41,6 @@ def offer_check(job: Job) -> None:
             send_live_check(request_id=job.pk, name=name)
     except (BrokerError, RedisError) as error:
         logger.warning("No check of job %s: %s", job.pk, type(error).__name__)
-
-
-def record_answers(completed: Sequence[Completed]) -> None:
-    """Called by a worker when the last tokens of jobs were made, before it settles them: keeps the content of those
-    whose projects want that, and tells the checks of those that have one what came out. May be called twice."""
-    keep_content(completed)
-    checked = [each for each in completed if wants_check(each.job)]
-    if not checked:
-        return
-    pipeline = get_redis().pipeline(transaction=False)
-    for each in checked:
-        marks = _mark(bytes(each.job.payload_key or b""), each.answers)
-        pipeline.set(_marks_key(each.job.pk), msgspec.json.encode(marks), ex=MARKS_S)
-    try:
-        pipeline.execute()
-    except RedisError as error:
-        logger.warning("The checks of %d jobs learn nothing: %s", len(checked), type(error).__name__)
 
 
 def run_live_check(*, request_id: str, worker: str, original_worker: str) -> Check | None:
@@ -121,7 +74,7 @@ def _run(job: Job) -> tuple[Check.Verdict, str]:
     marks = _await_marks(job)
     if marks is None:
         return Check.Verdict.DROPPED, "The job did not complete."
-    return _as_verdict(fault or _find_difference(marks, _mark(key, answers)))
+    return _as_verdict(fault or find_marked_difference(marks, mark_answers(key, answers)))
 
 
 def _read_prompt(job: Job, key: bytes) -> PromptPayload | None:
@@ -156,7 +109,7 @@ def _as_verdict(difference: str) -> tuple[Check.Verdict, str]:
 
 
 def is_under_load(job: Job) -> bool:
-    """Whether something waits in the queue of the job's model, or every slot of its deployment is taken."""
+    """Whether something waits for the job's model, or every slot of its deployment is taken."""
     if count_waiting(job.model_id):
         return True
     deployment = job.deployment
@@ -173,37 +126,8 @@ def _await_marks(job: Job) -> list[Mark] | None:
     while is_active and time.monotonic() < deadline:
         # Looked at first: what has ended by now has left its marks.
         is_active = Job.objects.filter(pk=job.pk, state__in=Job.ACTIVE).exists()
-        found = get_redis().getdel(_marks_key(job.pk))
-        if isinstance(found, bytes):
-            return _marks.decode(found)
+        marks = take_marks(job.pk)
+        if marks is not None:
+            return marks
         time.sleep(LOOK_S)
     return None
-
-
-def _mark(key: bytes, answers: Sequence[ChoiceAnswer]) -> list[Mark]:
-    return [
-        Mark(
-            content=_hmac(key, msgspec.json.encode([answer.token_ids, answer.text, answer.finish_reason])),
-            logits=_hmac(key, answer.digest.encode()) if answer.digest else "",
-        )
-        for answer in answers
-    ]
-
-
-def _hmac(key: bytes, content: bytes) -> str:
-    return hmac.new(key, content, hashlib.sha256).hexdigest()
-
-
-def _find_difference(first: Sequence[Mark], second: Sequence[Mark]) -> str:
-    if len(first) != len(second):
-        return f"There were {len(first)} choices; there are {len(second)} now."
-    for choice, (one, other) in enumerate(zip(first, second, strict=True)):
-        if one.content != other.content:
-            return f"Choice {choice} differs in tokens or text."
-        if one.logits and other.logits and one.logits != other.logits:
-            return f"The logits of choice {choice} differ; its tokens are the same."
-    return ""
-
-
-def _marks_key(request_id: str) -> str:
-    return redis_key("check", request_id, "original")

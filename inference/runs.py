@@ -11,14 +11,15 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from inference.kept_content import Completed
 from inference.models import Deployment, Job
 from inference.pacing import HardwarePace
 from inference.payloads import PromptPayload, StreamToken
 from inference.sampling_params import logprobs_of
 from inference.services import Usage
 from inference.streams import Written
-from inference.types import Held
-from lpu_backend import ChatModel, EmulatedTime, Step
+from inference.types import ChoiceAnswer, Held
+from lpu_backend import ChatModel, EmulatedTime, Generation, Step
 
 FLUSH_S = 0.004  # the first token leaves at once; later ones share a round trip when they come faster than this
 PLAIN_FLUSH_S = 0.1  # of an answer that is not streamed; they are written for a worker that takes over, and to hear of
@@ -30,6 +31,7 @@ class Choice:
     """One answer: the tokens made so far, by earlier workers and by this one, and why it ended."""
 
     made: list[StreamToken] = field(default_factory=list)
+    generation: Generation | None = None
 
     @property
     def finish_reason(self) -> str:
@@ -39,14 +41,30 @@ class Choice:
     def made_ids(self) -> list[int]:
         return [token.token_id for token in self.made]
 
+    @property
+    def answer(self) -> ChoiceAnswer:
+        """What came out. Where an earlier worker made its last token, nobody here knows of its logits."""
+        text = "".join(token.text for token in self.made)
+        digest = self.generation.digest if self.generation else ""
+        return ChoiceAnswer(tuple(self.made_ids), text, self.finish_reason, digest)
+
 
 class Run:
     """`made` are the tokens that earlier workers wrote."""
 
-    def __init__(self, job: Job, model: ChatModel, prompt: PromptPayload, made: Sequence[StreamToken] = ()) -> None:
+    def __init__(
+        self,
+        job: Job,
+        model: ChatModel,
+        prompt: PromptPayload,
+        made: Sequence[StreamToken] = (),
+        *,
+        wants_digest: bool = False,
+    ) -> None:
         self.job, self.model, self.prompt = job, model, prompt
         self.held = Held(job.pk, job.deployment_id or 0)
         self.choices = [Choice([token for token in made if token.choice == c]) for c in range(job.choices)]
+        self.wants_digest = wants_digest
         self.cached_tokens = 0
         self.first_token_at: datetime | None = None
         self.has_ended = False
@@ -77,9 +95,14 @@ class Run:
         return Usage(
             completion_tokens=sum(tokens),
             first_token_at=self.first_token_at,
-            emulated=_emulate(self.model, self.job.prompt_tokens, tokens),
+            emulated=_emulate(self.model, self.job.prompt_tokens, tokens, self.cached_tokens),
             cached_tokens=self.cached_tokens,
         )
+
+    @property
+    def completed(self) -> Completed:
+        """For whoever keeps or checks answers."""
+        return Completed(self.job, self.prompt, [choice.answer for choice in self.choices], self.model.program_hash)
 
     def add(self, choice: int, steps: Sequence[Step]) -> None:
         tokens = [as_token(step, choice) for step in steps]
@@ -129,14 +152,20 @@ def as_token(step: Step, choice: int = 0) -> StreamToken:
     return StreamToken(step.index, step.text, step.token_id, choice, finish_reason, logprobs)
 
 
-def _emulate(model: ChatModel, prompt_tokens: int, completion_tokens: Sequence[int]) -> EmulatedTime:
-    each = [model.emulate(prompt_tokens=prompt_tokens, completion_tokens=tokens) for tokens in completion_tokens]
+def _emulate(
+    model: ChatModel, prompt_tokens: int, completion_tokens: Sequence[int], cached_tokens: int
+) -> EmulatedTime:
+    each = [
+        model.emulate(prompt_tokens=prompt_tokens, completion_tokens=tokens, cached_tokens=cached_tokens)
+        for tokens in completion_tokens
+    ]
     if len(each) == 1:
         return each[0]
     seconds = sum(one.seconds for one in each)
     return replace(
         each[0],
         cycles=sum(one.cycles for one in each),
+        saved_cycles=sum(one.saved_cycles for one in each),
         seconds=seconds,
         tokens_per_second=sum(completion_tokens) / seconds if seconds else 0.0,
     )

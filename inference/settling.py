@@ -12,8 +12,10 @@ from typing import Literal
 from django.db import InterfaceError, OperationalError, connection
 from redis.exceptions import RedisError
 
+from inference.check_marks import record_answers
 from inference.dispatch import finish_jobs, put_back, release_jobs, ticket_of
 from inference.exceptions import ProgramChangedError
+from inference.kept_content import Completed
 from inference.models import Deployment, Job
 from inference.payloads import seal_payload
 from inference.runs import Run
@@ -36,6 +38,7 @@ class Leaving:
     job: Job
     kind: Literal["settled", "put_back", "lost"]
     ending: JobEnding | None = None
+    completed: Completed | None = None  # if it is to be kept or checked
 
     @property
     def held(self) -> Held:
@@ -102,6 +105,8 @@ class Settler:
         if not batch:
             return False
         keys = {each.job.pk: bytes(each.job.payload_key or b"") for each in batch}
+        if completed := [each.completed for each in batch if each.completed]:
+            self._patiently(partial(_record, completed))
         self._patiently(partial(end_jobs, [each.ending for each in batch if each.ending]))
         again = [each for each in batch if each.kind == "put_back" and self._patiently(partial(_waits_again, each.job))]
         self._forget([each.held for each in batch])
@@ -113,7 +118,8 @@ class Settler:
 
     def _end(self, run: Run, state: Job.State, finish_reason: str = "") -> None:
         ending = JobEnding(run.job, state, run.usage, finish_reason=finish_reason)
-        self._put(Leaving(run.job, "settled", ending))
+        completed = run.completed if run.wants_digest and state == Job.State.COMPLETED else None
+        self._put(Leaving(run.job, "settled", ending, completed))
 
     def _put(self, leaving: Leaving) -> None:
         with self._changed:
@@ -141,6 +147,17 @@ class Settler:
                     if self._is_stopping:
                         raise
                     self._changed.wait(RETRY_S)
+
+
+def _record(completed: Sequence[Completed]) -> None:
+    """Before the settlement, which clears the keys. What fails here for another reason than an outage holds up no
+    ending."""
+    try:
+        record_answers(completed)
+    except (OperationalError, InterfaceError, RedisError):
+        raise
+    except Exception as error:
+        logger.error("Answers were not recorded: %s\n%s", type(error).__name__, _place(error))
 
 
 def _waits_again(job: Job) -> bool:

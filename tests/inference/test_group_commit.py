@@ -24,7 +24,7 @@ CHAT = ChatRequest(NULL, (Message("user", "Hello"),), max_completion_tokens=16)
 @pytest.fixture
 def caller(project: Project, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Caller:
     """Whose jobs wait: no worker takes them."""
-    monkeypatch.setattr(chat, "enqueue_job", lambda *_, **__: 0)
+    monkeypatch.setattr(chat, "enqueue_jobs", lambda jobs: [0] * len(jobs))
     settings.SERVES_NULL_MODEL = True
     get_redis().flushdb()
     RateLimit.objects.create(organization=project.organization, rpm=10**5, rpd=10**6, tpm=10**7, tpd=10**9)

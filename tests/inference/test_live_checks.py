@@ -2,6 +2,7 @@
 
 import json
 import logging
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -12,19 +13,22 @@ from accounts.types import Caller
 from billing.models import Hold, Journal
 from billing.selectors import get_funds
 from console.weekly_report import get_figures, parse_week
-from inference import check_queues, kept_content, live_checks
+from inference import check_marks, check_queues, kept_content, live_checks, settling
+from inference.check_marks import record_answers, wants_check
 from inference.check_queues import choose_worker
+from inference.dispatch import enqueue_job, ticket_of
 from inference.kept_content import Completed, keep_content
-from inference.live_checks import offer_check, record_answers, run_live_check, wants_check
+from inference.live_checks import offer_check, run_live_check
 from inference.models import Check, Deployment, Job
 from inference.payloads import PromptPayload, new_payload_key
 from inference.redis_clients import get_redis
-from inference.replay import compute_answers
+from inference.replay import compute_answers, replay_job
+from inference.runs import as_token
 from inference.services import cancel_job, create_job, start_attempt
-from inference.streams import put_prompt
 from inference.worker import alive_key
-from lpu_backend import ChatModel, null_model
+from lpu_backend import ChatModel, SamplingParams, null_model
 from tests.inference.test_replay import PROMPT, BrokenModel
+from tests.inference.worker_bench import deliver_job, put_prompt, read_job, write_tokens
 from tests.serving import NULL
 
 pytestmark = pytest.mark.django_db
@@ -40,13 +44,18 @@ def _everything_is_checked(settings: Any) -> None:
     check_queues._list_alive.cache_clear()
 
 
-@pytest.fixture
-def job(project: Project) -> Job:
+def make_job(project: Project) -> Job:
     caller = Caller(organization_id=project.organization_id, project_id=project.pk, plan="free")
     fields: dict[str, Any] = {"temperature": 0.0, "top_p": 1.0, "seed": 1, "max_completion_tokens": 16}
     job = create_job(caller=caller, model_id=NULL, prompt_tokens=3, payload_key=new_payload_key(), **fields)
     put_prompt(request_id=job.pk, key=job.payload_key or b"", payload=PROMPT)
-    started = start_attempt(request_id=job.pk)
+    return job
+
+
+@pytest.fixture
+def job(project: Project) -> Job:
+    """One that runs."""
+    started = start_attempt(request_id=make_job(project).pk)
     assert started
     return started
 
@@ -131,16 +140,17 @@ def test_a_check_changes_nothing_that_anybody_pays_or_counts(
 
 def test_redis_learns_nothing_that_the_job_s_end_leaves_readable(job: Job) -> None:
     complete(job)
-    raw = get_redis().get(live_checks._marks_key(job.pk))
+    raw = get_redis().get(check_marks.marks_key(job.pk))
     (content, logits), *_ = json.loads(raw)
     assert (len(content), logits) == (64, "")
     job.payload_key = new_payload_key()
-    assert live_checks._mark(job.payload_key, compute_answers(null_model(), job, PROMPT))[0].content != content
+    assert check_marks.mark_answers(job.payload_key, compute_answers(null_model(), job, PROMPT))[0].content != content
 
 
-def test_a_check_gives_way_to_what_waits(job: Job) -> None:
+def test_a_check_gives_way_to_what_waits(job: Job, project: Project) -> None:
     complete(job)
-    get_redis().rpush(f"model.{NULL}", b"a message")
+    other = make_job(project)
+    enqueue_job(ticket_of(other))
     assert check(job).verdict == "dropped"
 
 
@@ -220,10 +230,66 @@ def test_what_nobody_takes_up_does_not_stay_in_redis(job: Job) -> None:
 
 
 def test_only_kept_or_chosen_jobs_need_a_digest(job: Job, settings: Any) -> None:
-    assert live_checks.wants_digest(job)
+    assert check_marks.wants_digest(job)
     settings.LIVE_CHECK_SHARE = 0.0
-    assert not live_checks.wants_digest(job)
+    assert not check_marks.wants_digest(job)
     Project.objects.update(keeps_content=True)
     kept_content._keeps_content.cache_clear()
-    assert live_checks.wants_digest(job)
+    assert check_marks.wants_digest(job)
     assert keep_content([Completed(job, PromptPayload([1], []), [], "")]) == 1
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The jobs whose checks were sent to another worker."""
+    sent: list[str] = []
+    monkeypatch.setattr(live_checks, "send_live_check", lambda *, request_id, name: sent.append(request_id))
+    get_redis().set(alive_key("worker-2@lpu"), b"*")
+    return sent
+
+
+def test_a_worker_offers_a_check_and_tells_it_what_came_out(project: Project, sent: list[str]) -> None:
+    job = make_job(project)
+    deliver_job(job.pk)
+    assert sent == [job.pk]
+    expected = check_marks.mark_answers(bytes(job.payload_key or b""), compute_answers(null_model(), job, PROMPT))
+    assert check_marks.take_marks(job.pk) == expected
+
+
+@pytest.mark.parametrize("made", [0, 5, 16])
+def test_a_worker_keeps_what_it_and_others_before_it_made(project: Project, sent: list[str], made: int) -> None:
+    Project.objects.update(keeps_content=True)
+    job = make_job(project)
+    if made:
+        started = start_attempt(request_id=job.pk)
+        assert started
+        answer = null_model().generate(PROMPT.prompt_ids, SamplingParams(max_completion_tokens=16))
+        tokens = [as_token(step) for step in islice(answer, made)]
+        write_tokens(started, null_model().program_hash, tokens)
+    deliver_job(job.pk)
+    assert replay_job(request_id=job.pk, worker="here").verdict == Check.Verdict.SAME
+    assert check(job).verdict == Check.Verdict.SAME
+
+
+def test_content_that_cannot_be_kept_does_not_keep_a_job_from_its_end(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(completed: object) -> None:
+        raise ValueError(" ".join(["words", "that", "quote"]))
+
+    monkeypatch.setattr(settling, "record_answers", fail)
+    job = make_job(project)
+    deliver_job(job.pk)
+    assert read_job(job.pk).state == Job.State.COMPLETED
+    assert "ValueError" in caplog.text
+    assert "words that quote" not in caplog.text
+
+
+def test_a_job_that_nobody_checks_or_keeps_is_not_recorded(
+    project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LIVE_CHECK_SHARE = 0.0
+    recorded: list[object] = []
+    monkeypatch.setattr(settling, "record_answers", recorded.append)
+    deliver_job(make_job(project).pk)
+    assert recorded == []
