@@ -14,12 +14,22 @@ SEED_MASK = 2**64 - 1
 Logits = NDArray[np.float32] | NDArray[np.float64]
 
 
-def sample_token(logits: Logits, params: SamplingParams, position: int) -> int:
-    """One token id from logits of shape [vocabulary], after bias, penalties and constraint (see logit_rules).
+def sample_token(
+    logits: Logits, params: SamplingParams, position: int, allowed: NDArray[np.bool_] | None = None
+) -> int:
+    """One token id from logits of shape [vocabulary], after bias and penalties (see logit_rules).
 
-    Temperature, then top_k, top_p and min_p narrow the choice, each what the one before left. `position` is the token's
-    place in the whole sequence.
+    Of what is `allowed` (all if None; at least one), temperature, then top_k, top_p and min_p narrow the choice, each
+    what the one before left. `position` is the token's place in the whole sequence.
     """
+    if allowed is None:
+        return _sample(logits, params, position)
+    # As if the others had a logit of -inf, and in a fraction of the time: their weights would be zero in every sum.
+    ids = np.flatnonzero(allowed)
+    return int(ids[_sample(logits[ids], params, position)])
+
+
+def _sample(logits: Logits, params: SamplingParams, position: int) -> int:
     if params.temperature == 0.0:
         return int(np.argmax(logits))
     weights = _weigh(logits.astype(np.float64), params.temperature)
