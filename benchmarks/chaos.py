@@ -34,6 +34,7 @@ from http_calls import Answer, Caller, CallError
 from product import Product, measure_rss_bytes, running_product, start_database
 
 WORKERS = 2
+CHECK_SHARE = "0.1"  # more than usual, so that a few minutes hold enough checks
 CALL_S = 120.0  # a call that takes longer hangs
 DOWN_S = 20.0  # so long after its death may the web process be away
 KILL_EVERY_S = 8.0
@@ -57,6 +58,7 @@ class Question(NamedTuple):
     seed: int
     temperature: float
     max_completion_tokens: int
+    n: int = 1
 
     def fields(self) -> dict[str, object]:
         rest = {name: value for name, value in self._asdict().items() if name != "prompt"}
@@ -64,10 +66,10 @@ class Question(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What a client has at the end of a call: the text, and the finish reason or the code of an error."""
+    """What a client has at the end of a call: text and finish reason of each choice, or the code of an error."""
 
-    text: str
-    finish_reason: str = ""
+    texts: tuple[str, ...]
+    finish_reasons: tuple[str, ...] = ()
     error: str = ""
 
 
@@ -93,39 +95,52 @@ def list_questions() -> list[Question]:
         for seed in seeds
         for temperature in (0.0, 1.0)
     ]
-    return demo + [Question("null-16", prompt, 1, 0.0, tokens) for prompt in PROMPTS for tokens in (7, 16)]
+    several = [Question("lpu-demo", prompt, 1, 1.0, 60, n=3) for prompt in PROMPTS]
+    return demo + several + [Question("null-16", prompt, 1, 0.0, tokens) for prompt in PROMPTS for tokens in (7, 16)]
 
 
 def read_reply(answer: Answer, *, is_stream: bool) -> Reply:
     """Raises ValueError or KeyError where the answer is none that the API may give."""
     if answer.status != 200:
         error = answer.json()["error"]
-        return Reply("", error=f"{answer.status} {error['code'] or error['type']}" if error["message"] else "")
+        return Reply((), error=f"{answer.status} {error['code'] or error['type']}" if error["message"] else "")
     if is_stream:
         return _read_stream(answer)
-    choice = answer.json()["choices"][0]
-    return Reply(choice["message"]["content"], choice["finish_reason"])
+    choices = sorted(answer.json()["choices"], key=lambda choice: int(choice["index"]))
+    return Reply(
+        tuple(choice["message"]["content"] for choice in choices), tuple(choice["finish_reason"] for choice in choices)
+    )
 
 
 def _read_stream(answer: Answer) -> Reply:
-    text, finish_reason, error = "", "", ""
+    texts: defaultdict[int, str] = defaultdict(str)
+    finish_reasons: dict[int, str] = {}
+    error = ""
     for _, event in answer.list_events():
         if "error" in event or "error" in event.get("x_groq", {}):
             error = "error in the stream"
         for choice in event.get("choices", ()):
-            text += choice["delta"].get("content") or ""
-            finish_reason = choice["finish_reason"] or finish_reason
+            index = choice["index"]
+            texts[index] += choice["delta"].get("content") or ""
+            if choice["finish_reason"]:
+                finish_reasons[index] = choice["finish_reason"]
     if not error and not answer.body.endswith(b"data: [DONE]\n\n"):
         raise ValueError("the stream stopped without [DONE]")
-    return Reply(text, finish_reason, error)
+    return Reply(
+        tuple(texts[index] for index in sorted(texts)),
+        tuple(finish_reasons[index] for index in sorted(finish_reasons)),
+        error,
+    )
 
 
 def judge(question: Question, reply: Reply, expected: Reply) -> str:
     """What is wrong with it; nothing for the expected answer or a clear error."""
     if reply.error:
-        return "" if expected.text.startswith(reply.text) else f"other text before the error: {question}"
+        pairs = zip(expected.texts, reply.texts, strict=False)
+        is_beginning = all(whole.startswith(beginning) for whole, beginning in pairs)
+        return "" if is_beginning else f"other text before the error: {question}"
     if reply != expected:
-        return f"another answer: {question}: {reply.text!r} instead of {expected.text!r}"
+        return f"another answer: {question}: {reply.texts!r} instead of {expected.texts!r}"
     return ""
 
 
@@ -284,7 +299,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lpu-chaos-")))
         settings = start_database(stack, folder) if options.postgres else {}
-        product = stack.enter_context(running_product(workers=WORKERS, **settings))
+        product = stack.enter_context(running_product(workers=WORKERS, LPU_LIVE_CHECK_SHARE=CHECK_SHARE, **settings))
         violations = run(product, options)
     print("\n" + ("\n".join(f"VIOLATED: {each}" for each in violations) or "Nothing was violated."))
     raise SystemExit(1 if violations else 0)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -37,7 +38,7 @@ COLUMNS = (
     "timing_mode",
 )
 WRITE = """
-WITH ended (id, {columns}) AS (VALUES {rows})
+WITH ended ({columns}) AS (VALUES {rows})
 UPDATE inference_job SET payload_key = NULL, {settings} FROM ended
 WHERE inference_job.id = ended.id AND inference_job.state IN ('queued', 'running')
 RETURNING inference_job.id
@@ -134,26 +135,32 @@ def _outcome(ending: JobEnding) -> dict[str, Any]:
 
 
 def _write_rows(ended: Sequence[tuple[Job, dict[str, Any]]]) -> int:
-    """How many rows of jobs that were active now say how they ended."""
-    fields: list[Any] = [Job._meta.get_field(name) for name in COLUMNS]
-    values: list[Any] = []
-    for job, outcome in ended:
-        values.append(job.pk)
-        values += [field.get_db_prep_save(outcome[field.name], connection) for field in fields]
-    row = f"({', '.join(['%s'] * (len(COLUMNS) + 1))})"
+    """How many rows of jobs that were active now say how they ended. What all say alike is said once."""
+    columns = {name: [_as_written(name, outcome) for _, outcome in ended] for name in COLUMNS}
+    shared = {name: values[0] for name, values in columns.items() if values.count(values[0]) == len(values)}
+    varying = [name for name in COLUMNS if name not in shared]
+    rows = zip([job.pk for job, _ in ended], *(columns[name] for name in varying), strict=True)
+    places = f"({', '.join(['%s'] * (len(varying) + 1))})"
+    statement = WRITE.format(
+        columns=", ".join(["id", *varying]),
+        rows=", ".join([places] * len(ended)),
+        settings=", ".join([f"{name} = {_typed(name)}" for name in varying] + [f"{name} = %s" for name in shared]),
+    )
     with connection.cursor() as cursor:
-        cursor.execute(
-            WRITE.format(
-                columns=", ".join(COLUMNS),
-                rows=", ".join([row] * len(ended)),
-                settings=", ".join(f"{field.name} = {_typed(field)}" for field in fields),
-            ),
-            values,
-        )
+        cursor.execute(statement, [value for row in rows for value in row] + list(shared.values()))
         return len(cursor.fetchall())
 
 
-def _typed(field: Any) -> str:
-    """PostgreSQL takes a column of VALUES for text where all are NULL; SQLite's casts would change what is stored."""
-    name = f"ended.{field.name}"
-    return f"CAST({name} AS {field.db_type(connection)})" if connection.vendor == "postgresql" else name
+def _as_written(name: str, outcome: dict[str, Any]) -> Any:
+    return _field(name).get_db_prep_save(outcome[name], connection)
+
+
+def _typed(name: str) -> str:
+    """PostgreSQL takes a column of VALUES for text where some are NULL; SQLite's casts would change what is stored."""
+    column = f"ended.{name}"
+    return f"CAST({column} AS {_field(name).db_type(connection)})" if connection.vendor == "postgresql" else column
+
+
+@cache
+def _field(name: str) -> Any:
+    return Job._meta.get_field(name)

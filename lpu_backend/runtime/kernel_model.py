@@ -1,7 +1,9 @@
 """The forward pass that serves: a graph's steps as one program of compiled kernels."""
 
+import os
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -51,6 +53,11 @@ class KernelModel(GraphModel):
         self._loading.result()
 
     @property
+    def weight_bytes(self) -> int:
+        """Of all matrices, which every pass reads but for experts that no token goes to."""
+        return self._layer_pass.program.codes.nbytes
+
+    @property
     def wide_matrices(self) -> int:
         """Those whose sums fp32 may not hold, so that they take twice the work."""
         return int(np.count_nonzero(self._layer_pass.program.matrices[:, IS_WIDE]))
@@ -81,8 +88,8 @@ class KernelModel(GraphModel):
         return self._loading.result()
 
     def _run(self, run: "Run", computed: _Pass, arena: Arena, places: Places, workspace: Workspace) -> Floats:
-        arrivals = np.zeros(8, np.int64)
-        run(computed.program, arena, places, workspace.fit_context(0), 0, 1, arrivals)
+        scratch = workspace.fit_context(0)
+        workspace.crew.run(partial(run, computed.program, arena, places, scratch))
         base, stride, offset, width = computed.result
         result: Floats = arena.values[arena.rows * base :][: arena.rows * stride].reshape(arena.rows, stride)
         return result[:, offset : offset + width].copy()
@@ -116,10 +123,10 @@ class KernelModel(GraphModel):
         )
 
     def _get_workspace(self) -> Workspace:
-        """Of the calling thread."""
-        if not hasattr(self._local, "workspace"):
-            self._local.workspace = Workspace(self._threads, self._stock.most_outputs)
-        workspace: Workspace = self._local.workspace
+        """Of the calling thread, made anew in a process that was forked off: threads stay behind."""
+        workspace: Workspace | None = getattr(self._local, "workspace", None)
+        if workspace is None or workspace.crew.process_id != os.getpid():
+            workspace = self._local.workspace = Workspace(self._threads, self._stock.most_outputs)
         return workspace
 
 

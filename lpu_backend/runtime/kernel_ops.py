@@ -36,6 +36,9 @@ ELEMENTS_TOGETHER = 256
 TOKENS_TOGETHER = 4
 """Rows that share a reading of the weights."""
 
+ARRIVED, TURNS, ARRIVALS = 0, 8, 16
+"""Where threads that wait for each other count, far enough apart for a cache line each, and in how long an array."""
+
 SILU_GATE, GELU_TANH_GATE, CLAMPED_SWIGLU_GATE = range(3)
 
 

@@ -1,7 +1,8 @@
-"""The arrays that a pass of kernels computes in, kept from one to the next."""
+"""The arrays that a pass of kernels computes in, and the threads, kept from one to the next."""
 
 import numpy as np
 
+from lpu_backend.runtime.crew import Crew
 from lpu_backend.runtime.kernel_layout import Room
 from lpu_backend.runtime.kernel_ops import ELEMENTS_TOGETHER, OUTPUTS_TOGETHER, TOKENS_TOGETHER, Arena, Scratch
 from lpu_backend.runtime.page_pool import PAGE_TOKENS
@@ -14,6 +15,7 @@ class Workspace:
 
     def __init__(self, threads: int, most_outputs: int) -> None:
         self._threads, self._most_outputs = threads, most_outputs
+        self.crew = Crew(threads)
         self._arena = Arena(0, np.empty(0, np.float32), np.empty(0, np.int16), np.empty(0, np.float32))
         self._scratch = self._make_scratch(0)
 

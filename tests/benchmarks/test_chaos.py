@@ -15,7 +15,7 @@ from chaos import Evidence, Question, Reply, compare_memory, judge, read_reply
 from http_calls import Answer, Caller, CallError, percentile
 
 QUESTION = Question("lpu-demo", "Hello", 1, 0.0, 20)
-EXPECTED = Reply("one two three", "stop")
+EXPECTED = Reply(("one two three",), ("stop",))
 GOOD = {
     "active_jobs": 0,
     "completed_jobs": 3,
@@ -41,8 +41,8 @@ def events(*bodies: object, has_end: bool = True) -> Answer:
     return Answer(200, 0.0, [(1.0, whole[:7]), (2.0, whole[7:])])
 
 
-def delta(text: str, finish_reason: str | None = None) -> dict[str, object]:
-    return {"choices": [{"delta": {"content": text}, "finish_reason": finish_reason}]}
+def delta(text: str, finish_reason: str | None = None, index: int = 0) -> dict[str, object]:
+    return {"choices": [{"index": index, "delta": {"content": text}, "finish_reason": finish_reason}]}
 
 
 def test_a_whole_stream_is_the_expected_answer() -> None:
@@ -50,14 +50,20 @@ def test_a_whole_stream_is_the_expected_answer() -> None:
     assert judge(QUESTION, reply, EXPECTED) == ""
 
 
+def test_choices_that_take_turns_in_a_stream_are_told_apart() -> None:
+    parts = (delta("one"), delta("un", index=1), delta("", "stop"), delta("", "length", index=1))
+    assert read_reply(events(*parts), is_stream=True) == Reply(("one", "un"), ("stop", "length"))
+
+
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply("one two four", "stop"),
-        Reply("one two", "stop"),
-        Reply("one two three", "length"),
-        Reply("", "stop"),
-        Reply("two", error="error in the stream"),
+        Reply(("one two four",), ("stop",)),
+        Reply(("one two",), ("stop",)),
+        Reply(("one two three",), ("length",)),
+        Reply(("one two three",) * 2, ("stop",) * 2),
+        Reply((), ()),
+        Reply(("two",), error="error in the stream"),
     ],
 )
 def test_it_refuses_any_other_answer(reply: Reply) -> None:
