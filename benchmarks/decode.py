@@ -1,17 +1,17 @@
-"""Decode rate of the runtime, in both of its numerics, beside transformers on torch, where it is installed.
+"""Speed of the runtime beside other runtimes, and beside this machine's memory: same weights, same run.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/decode.py [--shape S|M] [--repeats N]
+    OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=1 python benchmarks/decode.py [--shapes S M L] [--threads 1 2] [--repeats N]
 
-Same random weights, same run. One stream, 128 greedy tokens after a prompt of 16; the best of the repeats of each, and
-their ratio. Rates differ between machines and hours: only the ratio of one run is worth comparing.
+Random weights. One stream and 16, so many greedy tokens each after prompts of 16; one prompt of 1,024. The repeats take
+turns, so that a change of the machine's speed meets all, and the best of each counts. A runtime that is not installed
+is left out, with the reason. Rates differ between machines and hours: only ratios of one run are worth comparing.
 """
 
 import argparse
-import hashlib
 import importlib.util
-import json
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,120 +20,107 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from safetensors.numpy import save_file
+from decode_peers import LlamaCppRuntime, OurRuntime, Runtime, TorchRuntime
+from gguf_checkpoint import write_gguf
+from random_checkpoint import CONTEXT_TOKENS, SHAPES, write_random_checkpoint
 
-from lpu_backend.config import read_graph
-from lpu_backend.graph.tensors import list_expected_shapes
-from lpu_backend.runtime.chip_numerics import ChipNumerics
-from lpu_backend.runtime.float_numerics import FloatNumerics
-from lpu_backend.runtime.graph_model import GraphModel
-from lpu_backend.runtime.numerics import Numerics
-from lpu_backend.tensors import list_weight_files, read_tensors
+STREAMS = 16
+PREFILL_TOKENS = 1_024
+DECODED_TOKENS = {"S": 128, "M": 64, "L": 24}
+OURS, TORCH, LLAMA_FLOAT, LLAMA_Q8 = "lpu_backend", "transformers + torch", "llama.cpp float32", "llama.cpp Q8_0"
+COLUMNS = ("1 stream", f"{STREAMS} streams", f"prefill of {PREFILL_TOKENS:,}")
+_GIGABYTE = 10**9
 
-CONTEXT_TOKENS = 2_048
-PROMPT_TOKENS = 16
-COMPLETION_TOKENS = 128
-
-SHAPES: dict[str, dict[str, int]] = {
-    "S": {
-        "hidden_size": 256,
-        "intermediate_size": 688,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "vocab_size": 2_048,
-    },
-    "M": {
-        "hidden_size": 768,
-        "intermediate_size": 2_048,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "num_key_value_heads": 4,
-        "vocab_size": 32_000,
-    },
-}
+Rates = dict[str, tuple[float, ...]]
+"""Tokens/s by runtime, in the order of COLUMNS."""
 
 
-def write_random_checkpoint(folder: Path, shape: dict[str, int]) -> None:
-    """config.json and float32 weights of this shape, untied, from a fixed seed."""
-    config = {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "max_position_embeddings": CONTEXT_TOKENS,
-        **shape,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    random = np.random.default_rng(0)
-    tensors = {
-        name: random.standard_normal(sizes, dtype=np.float32) * np.float32(0.02)
-        for name, sizes in list_expected_shapes(read_graph(folder)).items()
-    }
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def prepare_runtime(folder: Path, numerics: Numerics) -> Callable[[], float]:
-    """A function that decodes once and returns tokens/s."""
-    tensors = read_tensors(list_weight_files(folder), hashlib.sha256())
-    model = GraphModel(read_graph(folder), tensors, numerics)
-
-    def decode() -> float:
-        cache = model.make_cache()
-        logits = model.advance(range(PROMPT_TOKENS), cache)
+def measure_bandwidth(threads: int) -> float:
+    """Bytes/s at which so many threads read a gigabyte, each multiplying its rows of a float32 matrix by a vector."""
+    matrix, vector = np.ones((_GIGABYTE // 4 // 4_096, 4_096), np.float32), np.ones(4_096, np.float32)
+    parts = np.array_split(matrix, threads)
+    best_s = float("inf")
+    for _ in range(5):
+        workers = [threading.Thread(target=np.matmul, args=(part, vector)) for part in parts]
         started_s = time.perf_counter()
-        for _ in range(COMPLETION_TOKENS):
-            logits = model.advance([int(logits.argmax())], cache)
-        return COMPLETION_TOKENS / (time.perf_counter() - started_s)
-
-    return decode
-
-
-def prepare_transformers(folder: Path) -> Callable[[], float]:
-    """The same for transformers: its own model and cache, greedy, one torch thread, without `generate`'s overhead."""
-    import torch
-    import transformers
-
-    torch.set_num_threads(1)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    model.eval()  # type: ignore[no-untyped-call]
-
-    def decode() -> float:
-        with torch.inference_mode():
-            output = model(torch.arange(PROMPT_TOKENS)[None], use_cache=True)
-            started_s = time.perf_counter()
-            for _ in range(COMPLETION_TOKENS):
-                token = output.logits[:, -1:].argmax(-1)
-                output = model(token, past_key_values=output.past_key_values, use_cache=True)
-            return COMPLETION_TOKENS / (time.perf_counter() - started_s)
-
-    return decode
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        best_s = min(best_s, time.perf_counter() - started_s)
+    return matrix.nbytes / best_s
 
 
-def measure(shape: str, repeats: int) -> dict[str, float]:
-    """Best tokens/s of each runtime; the repeats take turns, so that a change of the machine's speed meets both."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_random_checkpoint(Path(folder), SHAPES[shape])
-        runtimes = {
-            "lpu_backend": prepare_runtime(Path(folder), ChipNumerics(CONTEXT_TOKENS)),
-            "lpu_backend in float32": prepare_runtime(Path(folder), FloatNumerics()),
-        }
-        if importlib.util.find_spec("torch") and importlib.util.find_spec("transformers"):
-            runtimes["transformers + torch"] = prepare_transformers(Path(folder))
-        rates = [{name: decode() for name, decode in runtimes.items()} for _ in range(repeats)]
-    return {name: max(rate[name] for rate in rates) for name in runtimes}
+def prepare(folder: Path, threads: int) -> dict[str, Runtime]:
+    """All runtimes that are installed; ours comes first."""
+    makers: dict[str, tuple[tuple[str, ...], Callable[[], Runtime]]] = {
+        OURS: ((), lambda: OurRuntime(folder, threads)),
+        TORCH: (("torch", "transformers"), lambda: TorchRuntime(folder, threads)),
+        LLAMA_FLOAT: (("llama_cpp", "gguf"), lambda: _make_llama(folder, threads, quantised=False)),
+        LLAMA_Q8: (("llama_cpp", "gguf"), lambda: _make_llama(folder, threads, quantised=True)),
+    }
+    runtimes = {}
+    for name, (packages, make) in makers.items():
+        missing = [package for package in packages if importlib.util.find_spec(package) is None]
+        if missing:
+            print(f"{name} is left out: {', '.join(missing)} not installed")
+        else:
+            runtimes[name] = make()
+    return runtimes
+
+
+def _make_llama(folder: Path, threads: int, *, quantised: bool) -> Runtime:
+    file = folder / ("q8_0.gguf" if quantised else "float32.gguf")
+    if not file.exists():
+        write_gguf(folder, file, quantised=quantised)
+    return LlamaCppRuntime(file, threads, STREAMS, CONTEXT_TOKENS)
+
+
+def measure(runtimes: dict[str, Runtime], decoded_tokens: int, repeats: int) -> Rates:
+    """Best rates of each."""
+    best = {name: [0.0, 0.0, 0.0] for name in runtimes}
+    for _ in range(repeats):
+        for name, runtime in runtimes.items():
+            rates = (
+                runtime.decode(1, decoded_tokens),
+                runtime.decode(STREAMS, decoded_tokens),
+                runtime.prefill(PREFILL_TOKENS),
+            )
+            best[name] = [max(pair) for pair in zip(best[name], rates, strict=True)]
+    return {name: tuple(rates) for name, rates in best.items()}
+
+
+def print_table(shape: str, threads: int, rates: Rates, weight_bytes: int, bandwidth: float) -> None:
+    """Tokens/s, and in brackets how many times each other runtime's rate ours is."""
+    share = rates[OURS][0] * weight_bytes / bandwidth
+    print(f"\n**{shape}**, {weight_bytes / 1e6:,.0f} MB of int8 weights, {threads} thread(s).", end=" ")
+    print(f"Memory gives {bandwidth / _GIGABYTE:.1f} GB/s; one stream reads weights at {share:.0%} of that.\n")
+    print(f"| tokens/s (ours is times as fast) | {' | '.join(COLUMNS)} |\n|---|---|---|---|")
+    for name, row in rates.items():
+        cells = [
+            f"{rate:,.0f}" + ("" if name == OURS else f" ({ours / rate:.1f})")
+            for rate, ours in zip(row, rates[OURS], strict=True)
+        ]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
-    """Print one row per runtime."""
+    """Print a table for each shape and number of threads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", choices=SHAPES, default="S")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--shapes", choices=SHAPES, nargs="+", default=["S", "M"])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    rates = measure(options.shape, options.repeats)
-    reference = rates.get("transformers + torch")
-    print(f"shape {options.shape}, 1 stream, 1 thread, {COMPLETION_TOKENS} greedy tokens, best of {options.repeats}")
-    print(f"{'runtime':24}{'tokens/s':>10}{'ratio':>8}")
-    for name, rate in rates.items():
-        print(f"{name:24}{rate:>10,.0f}{rate / reference if reference else float('nan'):>8.2f}")
+    bandwidths = {threads: measure_bandwidth(threads) for threads in options.threads}
+    for shape in options.shapes:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_random_checkpoint(folder, SHAPES[shape])
+            for threads, bandwidth in bandwidths.items():
+                runtimes = prepare(folder, threads)
+                weight_bytes = next(each.weight_bytes for each in runtimes.values() if isinstance(each, OurRuntime))
+                rates = measure(runtimes, DECODED_TOKENS[shape], options.repeats)
+                print_table(shape, threads, rates, weight_bytes, bandwidth)
 
 
 if __name__ == "__main__":

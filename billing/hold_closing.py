@@ -19,15 +19,22 @@ SET state = CASE WHEN request_id IN ({released}) THEN 'released' ELSE 'settled' 
 WHERE request_id IN (
     SELECT request_id FROM billing_hold WHERE request_id IN ({asked}) AND state = 'open' ORDER BY request_id {lock}
 )
-RETURNING request_id, organization_id, price_id, amount_pusd
+RETURNING request_id, organization_id, amount_pusd,
+    (SELECT input_pusd FROM billing_price WHERE id = price_id),
+    (SELECT cached_input_pusd FROM billing_price WHERE id = price_id),
+    (SELECT output_pusd FROM billing_price WHERE id = price_id)
 """
 
 
 class ClosedHold(NamedTuple):
+    """With the price of its moment, in picodollars per token."""
+
     request_id: str
     organization_id: str
-    price_id: int
     amount_pusd: int
+    input_pusd: int
+    cached_input_pusd: int
+    output_pusd: int
 
 
 def close_open_holds(used: Mapping[str, UsedTokens | None]) -> list[ClosedHold]:

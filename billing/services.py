@@ -159,14 +159,13 @@ def close_holds(closings: Sequence[HoldClosing]) -> dict[str, int]:
     require_transaction()
     used = {closing.request_id: closing.used for closing in closings}
     holds = close_open_holds(used)
-    prices = Price.objects.in_bulk({hold.price_id for hold in holds})
-    charges = [_charge(hold, prices[hold.price_id], used[hold.request_id]) for hold in holds]
+    charges = [_charge(hold, used[hold.request_id]) for hold in holds]
     post_charges(charges)
     return {charge.request_id: charge.cost_pusd for charge in charges}
 
 
-def _charge(hold: ClosedHold, price: Price, used: UsedTokens | None) -> Charge:
-    cost = cost_pusd(price, used) if used else 0
+def _charge(hold: ClosedHold, used: UsedTokens | None) -> Charge:
+    cost = cost_pusd(hold, used) if used else 0
     if cost > hold.amount_pusd:
         raise ChargeExceedsHoldError(f"{hold.request_id} used {cost} of {hold.amount_pusd} pUSD held.")
     return Charge(

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.services import touch_api_keys
@@ -18,7 +17,7 @@ from billing.types import HoldRequest, UsedTokens
 from inference.database import write_turn
 from inference.ending import JobEnding, Usage, end_each
 from inference.limits import correct_tokens
-from inference.models import Job
+from inference.models import Deployment, Job
 
 __all__ = (
     "MAX_ATTEMPTS",
@@ -38,6 +37,11 @@ __all__ = (
 )
 
 MAX_ATTEMPTS = 3
+# One statement for what a worker takes up: its rows come back as they then are. RETURNING needs SQLite 3.35.
+START = """
+UPDATE inference_job SET state = 'running', attempts = attempts + 1, started_at = COALESCE(started_at, %s)
+WHERE id IN ({places}) AND state IN ('queued', 'running') RETURNING *
+"""
 
 
 def create_job(*, caller: Caller, **fields: Any) -> Job:
@@ -93,12 +97,18 @@ def start_attempts(request_ids: Sequence[str]) -> list[Job]:
 
     Returns the jobs that exist, in the order asked for, each with its deployment; those that had ended are unchanged.
     """
-    waiting = Job.objects.filter(pk__in=request_ids, state__in=Job.ACTIVE)
+    if not request_ids:
+        return []
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    statement = START.format(places=", ".join(["%s"] * len(request_ids)))
     with write_turn():
-        waiting.update(
-            state=Job.State.RUNNING, attempts=F("attempts") + 1, started_at=Coalesce("started_at", timezone.now())
-        )
-    jobs = Job.objects.select_related("deployment").in_bulk(request_ids)
+        jobs = {job.pk: job for job in Job.objects.raw(statement, [now, *request_ids])}
+    ended = [request_id for request_id in request_ids if request_id not in jobs]
+    jobs |= Job.objects.in_bulk(ended) if ended else {}
+    deployment_ids = {job.deployment_id for job in jobs.values() if job.deployment_id}
+    deployments = Deployment.objects.in_bulk(deployment_ids) if deployment_ids else {}
+    for job in jobs.values():
+        job.deployment = deployments[job.deployment_id] if job.deployment_id else None
     return [jobs[request_id] for request_id in request_ids if request_id in jobs]
 
 

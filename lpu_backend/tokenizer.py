@@ -8,9 +8,9 @@ from tokenizers import Tokenizer
 
 from lpu_backend.answer import Vocabulary
 from lpu_backend.chat_template import ChatTemplate, read_chat_template
-from lpu_backend.config import read_graph
+from lpu_backend.config import read_end_of_turn_ids, read_graph
 from lpu_backend.constraints import GrammarTokenizer, check_constraint
-from lpu_backend.exceptions import CheckpointError
+from lpu_backend.exceptions import CheckpointError, ConstraintError
 from lpu_backend.graph.nodes import ModelGraph
 from lpu_backend.token_bytes import TokenBytes, read_token_bytes
 from lpu_backend.tool_calls.formats import MARKERS, ToolFormat, find_tool_format
@@ -24,8 +24,15 @@ class CheckpointTokenizer:
     """The ChatTokenizer of a checkpoint folder. Reads no weights."""
 
     def __init__(
-        self, tokenizer: Tokenizer, template: ChatTemplate, token_bytes: TokenBytes, graph: ModelGraph
+        self,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        token_bytes: TokenBytes,
+        graph: ModelGraph,
+        *,
+        ends_turns: bool,
     ) -> None:
+        self._ends_turns = ends_turns
         self.context_window = graph.context_window
         self.vocabulary_tokens = graph.vocabulary
         self.template = template
@@ -45,6 +52,8 @@ class CheckpointTokenizer:
 
     def check_constraint(self, constraint: Constraint) -> None:
         """Raises ConstraintError unless answers can be held to it."""
+        if not self._ends_turns:
+            raise ConstraintError("a model without an end-of-turn token cannot be held to a format")
         check_constraint(constraint)
 
     def make_vocabulary(self, end_of_turn_ids: frozenset[int]) -> Vocabulary:
@@ -52,7 +61,7 @@ class CheckpointTokenizer:
         token_bytes = self.list_token_bytes(self.vocabulary_tokens)
         added = self._tokenizer.get_added_tokens_decoder()
         names = {i: token.content.encode() for i, token in added.items() if not token_bytes[i]}
-        grammar = GrammarTokenizer(token_bytes, end_of_turn_ids, self._encode)
+        grammar = GrammarTokenizer(token_bytes, end_of_turn_ids, self._encode) if end_of_turn_ids else None
         return Vocabulary(token_bytes, end_of_turn_ids, self.drops_first_space, names, grammar)
 
     def list_token_bytes(self, vocabulary_tokens: int) -> list[bytes]:
@@ -88,4 +97,5 @@ def make_tokenizer(folder: Path, graph: ModelGraph) -> CheckpointTokenizer:
     ids = tokenizer.get_vocab(with_added_tokens=True).values()
     if max(ids, default=0) >= graph.vocabulary:
         raise CheckpointError(f"{TOKENIZER_FILE}: has ids past the vocab_size of config.json, {graph.vocabulary}")
-    return CheckpointTokenizer(tokenizer, read_chat_template(folder), token_bytes, graph)
+    ends_turns = bool(read_end_of_turn_ids(folder))
+    return CheckpointTokenizer(tokenizer, read_chat_template(folder), token_bytes, graph, ends_turns=ends_turns)

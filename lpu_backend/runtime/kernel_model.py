@@ -53,6 +53,11 @@ class KernelModel(GraphModel):
         self._loading.result()
 
     @property
+    def weight_bytes(self) -> int:
+        """Of all matrices, which every pass reads but for experts that no token goes to."""
+        return self._layer_pass.program.codes.nbytes
+
+    @property
     def wide_matrices(self) -> int:
         """Those whose sums fp32 may not hold, so that they take twice the work."""
         return int(np.count_nonzero(self._layer_pass.program.matrices[:, IS_WIDE]))

@@ -98,6 +98,18 @@ def test_a_call_that_must_be_made_is_valid(client: Client) -> None:
     assert json.loads(call.function.arguments)["city"] in ("Oslo", "東京")
 
 
+def test_a_call_that_may_be_made_is_valid_or_is_none(path: Path) -> None:
+    for seed in range(3):
+        choice = path.post(model=DEMO, seed=seed, max_completion_tokens=30, **ASK).json()["choices"][0]
+        if choice["message"].get("tool_calls"):
+            assert choice["finish_reason"] == "tool_calls"
+            arguments = choice["message"]["tool_calls"][0]["function"]["arguments"]
+            assert json.loads(arguments)["city"] in ("Oslo", "東京")
+        else:
+            assert choice["message"]["content"]
+            assert choice["finish_reason"] in ("stop", "length")
+
+
 def test_a_streamed_call_is_the_plain_one(path: Path) -> None:
     named = {"type": "function", "function": {"name": "get_weather"}}
     with openai.OpenAI(base_url=f"{path.url}/v1", api_key=path.key, max_retries=0) as client:

@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
 
 from lpu_backend import Constraint, ConstraintError, SamplingParams, SamplingParamsError, Step, check_constraint
-from lpu_backend.answer import Answer, Vocabulary
-from lpu_backend.checkpoint_model import CheckpointModel
-from lpu_backend.constraints import GrammarTokenizer
-from tests.lpu_backend.tiny_checkpoint import END_ID, VOCABULARY_TOKENS
+from lpu_backend.answer import Answer
+from lpu_backend.checkpoint_model import CheckpointModel, read_model
+from tests.lpu_backend.tiny_checkpoint import END_ID, VOCABULARY_TOKENS, WriteCheckpoint
 
 ROBOT: dict[str, Any] = {
     "type": "object",
@@ -153,15 +151,18 @@ def test_a_schema_that_can_be_kept_is_not_refused() -> None:
     check_constraint(Constraint("json_object"))
 
 
-def test_a_model_without_an_end_of_turn_cannot_be_held_to_a_format(tokenizer_json: str) -> None:
-    tokenizer = Tokenizer.from_str(tokenizer_json)
-    grammar = GrammarTokenizer([b"a", b"b"], frozenset(), lambda text: tokenizer.encode(text).ids)
-    with pytest.raises(SamplingParamsError, match="end-of-turn"):
-        grammar.start(Constraint("json_object"))
+def test_a_model_without_an_end_of_turn_cannot_be_held_to_a_format(write_checkpoint: WriteCheckpoint) -> None:
+    endless = read_model(write_checkpoint(eos_token_id=None))
+    with pytest.raises(ConstraintError, match="end-of-turn"):
+        endless.tokenizer.check_constraint(Constraint("json_object"))
     with pytest.raises(SamplingParamsError, match="held to a format"):
-        Answer(
-            Vocabulary([b"a"], frozenset()),
-            SamplingParams(1, constraint=Constraint("json_object")),
-            prompt_tokens=1,
-            limit_tokens=1,
-        )
+        run(endless, Constraint("json_object"))
+
+
+def test_a_stop_string_may_lie_inside_a_character_of_several_tokens(model: CheckpointModel) -> None:
+    value = {"type": "object", "properties": {"a": {"const": "x🙂ü"}}, "required": ["a"], "additionalProperties": False}
+    assert json.loads(text_of(run(model, schema(value)))) == {"a": "x🙂ü"}
+    for stop, last in (("🙂", "x"), ("ü", "x🙂")):
+        steps = run(model, schema(value), stop=(stop,))
+        assert text_of(steps).endswith(last)
+        assert steps[-1].finish_reason == "stop"
