@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import connection
 from django.db.models import F, QuerySet
 
 from accounts.exceptions import AuthenticationError, MissingApiKeyError, RevokedApiKeyError
@@ -11,14 +12,14 @@ from accounts.services import digest_key
 from accounts.types import Caller
 
 BEARER = "bearer "
-CALLER_COLUMNS = (
-    "digest",
-    "pk",
-    "revoked_at",
-    "project_id",
-    "project__organization_id",
-    "project__organization__plan",
-)
+# Plain SQL, as every request comes by: to compile a query costs more than to run this one.
+CALLERS = """
+SELECT k.digest, k.id, k.revoked_at, k.project_id, p.organization_id, o.plan
+FROM accounts_apikey k
+JOIN accounts_project p ON p.id = k.project_id
+JOIN accounts_organization o ON o.id = p.organization_id
+WHERE k.digest IN ({places})
+"""
 
 
 def get_caller(authorization: str) -> Caller:
@@ -35,9 +36,16 @@ def get_caller(authorization: str) -> Caller:
 def get_callers(authorizations: Sequence[str]) -> list[Caller | AuthenticationError]:
     """As `get_caller`, for many headers with one query: in their order, each caller, or why there is none."""
     digests = [_digest(authorization) for authorization in authorizations]
-    known = {digest for digest in digests if digest}
-    rows = {row[0]: row[1:] for row in ApiKey.objects.filter(digest__in=known).values_list(*CALLER_COLUMNS)}
+    rows = _find_callers(list({digest for digest in digests if digest}))
     return [_caller(rows.get(digest)) if digest else MissingApiKeyError() for digest in digests]
+
+
+def _find_callers(digests: Sequence[str]) -> dict[str, list[Any]]:
+    if not digests:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(CALLERS.format(places=", ".join(["%s"] * len(digests))), digests)
+        return {digest: row for digest, *row in cursor.fetchall()}
 
 
 def _digest(authorization: str) -> str:
@@ -46,7 +54,7 @@ def _digest(authorization: str) -> str:
     return digest_key(secret) if secret and authorization[: len(BEARER)].lower() == BEARER else ""
 
 
-def _caller(row: tuple[Any, ...] | None) -> Caller | AuthenticationError:
+def _caller(row: Sequence[Any] | None) -> Caller | AuthenticationError:
     if row is None:
         return AuthenticationError()
     api_key_id, revoked_at, project_id, organization_id, plan = row

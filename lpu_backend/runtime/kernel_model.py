@@ -51,6 +51,8 @@ class KernelModel(GraphModel):
         )
         self._local = threading.local()
         self._loading = start_loading()
+        # A pass by numpy must not lose its steps to another thread that finds the kernels there.
+        self._numpy_steps = threading.Lock()
 
     def wait_for_kernels(self) -> None:
         """Until passes are run by kernels: before, numpy computes the same bits. Raises what kept kernels away."""
@@ -67,16 +69,20 @@ class KernelModel(GraphModel):
         return int(np.count_nonzero(self._layer_pass.program.matrices[:, IS_WIDE]))
 
     def compute_logits(self, hidden: Floats) -> Floats:
-        if (run := self._get_kernels()) is None:
-            return super().compute_logits(hidden)
+        while (run := self._get_kernels()) is None:
+            with self._numpy_steps:
+                if self._head:
+                    return super().compute_logits(hidden)
         workspace = self._get_workspace()
         arena = workspace.fit(self._head_pass.room, len(hidden))
         arena.values[: hidden.size] = hidden.ravel()
         return self._run(run, self._head_pass, arena, _NO_PLACES, workspace)
 
     def _compute_layers(self, runs: Sequence[TokenRun], pool: PagePool) -> Floats:
-        if (run := self._get_kernels()) is None:
-            return super()._compute_layers(runs, pool)
+        while (run := self._get_kernels()) is None:
+            with self._numpy_steps:
+                if self._layers:
+                    return super()._compute_layers(runs, pool)
         workspace = self._get_workspace()
         rows = self._embed(runs)
         arena = workspace.fit(self._layer_pass.room, len(rows))
@@ -88,8 +94,10 @@ class KernelModel(GraphModel):
         """None while they are not there. Once they are, the steps that numpy ran are let go."""
         if not self._loading.done() or self._loading.exception() is not None:
             return None
-        self._layers, self._head = [], ()
-        return self._loading.result()
+        if self._layers:
+            with self._numpy_steps:
+                self._layers, self._head = [], ()
+        return self._loading.result().run
 
     def _run(self, run: "Run", computed: _Pass, arena: Arena, places: Places, workspace: Workspace) -> Floats:
         scratch = workspace.fit_context(0)
