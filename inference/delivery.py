@@ -4,6 +4,7 @@ after the queue until nothing is left to do."""
 import logging
 import time
 
+from django.db import InterfaceError, OperationalError, connection
 from redis.exceptions import RedisError
 
 from inference.check_marks import wants_digest
@@ -66,8 +67,9 @@ def _look_after(model_id: str, room: EngineRoom) -> None:
     while room.is_open and time.monotonic() - began_s < SHIFT_S:
         try:
             claimed = _await_jobs(model_id, room)
-        except RedisError as error:
-            logger.warning("The queue of %s does not answer: %s", model_id, type(error).__name__)
+        except (RedisError, OperationalError, InterfaceError) as error:
+            logger.warning("The queue of %s waits: %s", model_id, type(error).__name__)
+            connection.close()
             time.sleep(RETRY_S)
             continue
         if claimed or room.count(model_id):
