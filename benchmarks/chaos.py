@@ -39,6 +39,7 @@ CALL_S = 120.0  # a call that takes longer hangs
 DOWN_S = 20.0  # so long after its death may the web process be away
 KILL_EVERY_S = 8.0
 VICTIMS = {"worker-1": 3, "worker-2": 3, "web": 2, "redis": 2, "beat": 1}
+PAUSE_S, SHOWN_PAUSES = 1.0, 8
 SAMPLE_S = 2.0
 SETTLING_SHARE = 0.25  # of the calm minutes: caches and pools fill up
 MAX_GROWTH_SHARE, MAX_GROWTH_BYTES = 0.10, 16 * 2**20
@@ -80,7 +81,14 @@ class Evidence:
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     kills: list[tuple[float, str]] = field(default_factory=list)
-    longest_gap_s: float = 0.0
+    pauses: list[tuple[float, str]] = field(default_factory=list)
+
+    def note_pauses(self, answer: Answer) -> None:
+        """Of a stream that goes on: the seconds, and what was killed meanwhile or just before."""
+        for (earlier_s, _), (later_s, _) in itertools.pairwise(answer.pieces):
+            if later_s - earlier_s >= PAUSE_S:
+                killed = [name for at_s, name in self.kills if earlier_s - PAUSE_S <= at_s <= later_s]
+                self.pauses.append((later_s - earlier_s, ", ".join(killed) or "nothing"))
 
     def had_no_web(self, from_s: float, to_s: float) -> bool:
         """Whether the web process was killed, or not yet back, at some time between the two."""
@@ -197,17 +205,12 @@ class Client:
             return self._violate(f"no answer that the API may give: {type(error).__name__} {error} {question}")
         if wrong := judge(question, reply, self._expected[question]):
             return self._violate(wrong)
-        self._note_gaps(answer)
+        self._evidence.note_pauses(answer)
         return f"clear error: {reply.error}" if reply.error else "answered"
 
     def _violate(self, violation: str) -> str:
         self._evidence.violations.append(violation)
         return "VIOLATION"
-
-    def _note_gaps(self, answer: Answer) -> None:
-        times = [at_s for at_s, _ in answer.pieces]
-        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-        self._evidence.longest_gap_s = max([self._evidence.longest_gap_s, *gaps])
 
 
 async def kill_at_random(product: Product, evidence: Evidence, until_s: float, seed: int) -> None:
@@ -280,7 +283,8 @@ def run(product: Product, options: argparse.Namespace) -> list[str]:
     books, memory = read_books(product), list(compare_memory(samples))
     print_table(("seen by the clients", "calls"), evidence.outcomes.most_common())
     print_table(("killed by SIGKILL", "times"), Counter(name for _, name in evidence.kills).most_common())
-    print(f"\nLongest pause inside a complete stream: {evidence.longest_gap_s:.1f} s")
+    pauses = [(f"{pause_s:.1f}", killed) for pause_s, killed in sorted(evidence.pauses, reverse=True)[:SHOWN_PAUSES]]
+    print_table((f"longest of {len(evidence.pauses)} pauses in streams, s", "killed meanwhile"), pauses)
     print_table(("records", ""), asdict(books).items())
     sizes = [(name, f"{before / 2**20:.1f}", f"{after / 2**20:.1f}") for name, before, after, _ in memory]
     print_table(("resident memory without kills, MiB", "first third", "last third"), sizes)

@@ -22,12 +22,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from decode_peers import LlamaCppRuntime, OurRuntime, Runtime, TorchRuntime
 from gguf_checkpoint import write_gguf
+from onnx_checkpoint import write_onnx
+from onnx_runtime import OnnxRuntime
 from random_checkpoint import CONTEXT_TOKENS, SHAPES, write_random_checkpoint
 
 STREAMS = 16
 PREFILL_TOKENS = 1_024
 DECODED_TOKENS = {"S": 128, "M": 64, "L": 24}
-OURS, TORCH, LLAMA_FLOAT, LLAMA_Q8 = "lpu_backend", "transformers + torch", "llama.cpp float32", "llama.cpp Q8_0"
+OURS, TORCH, ONNX = "lpu_backend", "transformers + torch, float32", "onnxruntime, float32"
+LLAMA_FLOAT, LLAMA_Q8 = "llama.cpp, float32", "llama.cpp, Q8_0"
 COLUMNS = ("1 stream", f"{STREAMS} streams", f"prefill of {PREFILL_TOKENS:,}")
 _GIGABYTE = 10**9
 
@@ -56,6 +59,7 @@ def prepare(folder: Path, threads: int) -> dict[str, Runtime]:
     makers: dict[str, tuple[tuple[str, ...], Callable[[], Runtime]]] = {
         OURS: ((), lambda: OurRuntime(folder, threads)),
         TORCH: (("torch", "transformers"), lambda: TorchRuntime(folder, threads)),
+        ONNX: (("onnx", "onnxruntime"), lambda: _make_onnx(folder, threads)),
         LLAMA_FLOAT: (("llama_cpp", "gguf"), lambda: _make_llama(folder, threads, quantised=False)),
         LLAMA_Q8: (("llama_cpp", "gguf"), lambda: _make_llama(folder, threads, quantised=True)),
     }
@@ -67,6 +71,13 @@ def prepare(folder: Path, threads: int) -> dict[str, Runtime]:
         else:
             runtimes[name] = make()
     return runtimes
+
+
+def _make_onnx(folder: Path, threads: int) -> Runtime:
+    file = folder / "model.onnx"
+    if not file.exists():
+        write_onnx(folder, file)
+    return OnnxRuntime(file, folder, threads)
 
 
 def _make_llama(folder: Path, threads: int, *, quantised: bool) -> Runtime:

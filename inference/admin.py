@@ -6,24 +6,43 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern, path
+from redis.exceptions import RedisError
 from unfold.admin import ModelAdmin
 
 from accounts.read_only_admin import ReadOnlyAdmin
 from billing.money import to_usd
 from inference import cluster_admin  # noqa: F401 - registers the cluster's pages
 from inference.check_admin import list_verdicts, replay_from_admin
+from inference.dispatch import get_queue_standing, list_depths
 from inference.models import Job, LanguageModel, RateLimit
 
 
 @admin.register(LanguageModel)
 class LanguageModelAdmin(ModelAdmin):  # type: ignore[misc]
-    list_display = ("id", "display_name", "context_window", "default_max_completion_tokens", "is_active", "created_at")
+    list_display = (
+        "id",
+        "display_name",
+        "context_window",
+        "default_max_completion_tokens",
+        "is_active",
+        "waiting_jobs",
+        "created_at",
+    )
     list_filter = ("is_active",)
     search_fields = ("id", "display_name")
 
     def get_readonly_fields(self, request: HttpRequest, obj: LanguageModel | None = None) -> tuple[str, ...]:
         # The id names the folder of weights, the queue and the price: another id is another model.
         return ("id",) if obj else ()
+
+    @admin.display(description="waiting jobs")
+    def waiting_jobs(self, model: LanguageModel) -> str:
+        """By service tier."""
+        try:
+            depths = list_depths([model.pk])[model.pk]
+        except RedisError:
+            return "unknown"
+        return ", ".join(f"{count:,} {tier}" for tier, count in depths.items() if count) or "none"
 
 
 @admin.register(RateLimit)
@@ -64,7 +83,22 @@ class JobAdmin(ReadOnlyAdmin):
     list_select_related = ("organization", "api_key", "model")
     ordering = ("-created_at",)
     fieldsets = (
-        (None, {"fields": ("id", "organization", "project", "api_key", "model", "deployment", "source", "is_stream")}),
+        (
+            None,
+            {
+                "fields": (
+                    "id",
+                    "organization",
+                    "project",
+                    "api_key",
+                    "model",
+                    "deployment",
+                    "source",
+                    "service_tier",
+                    "is_stream",
+                )
+            },
+        ),
         ("Request", {"fields": ("temperature", "top_p", "seed", "max_completion_tokens")}),
         ("Outcome", {"fields": ("state", "attempts", "moves", "finish_reason", "error_code")}),
         ("Checks", {"fields": ("is_content_kept", "verdicts")}),
@@ -75,6 +109,7 @@ class JobAdmin(ReadOnlyAdmin):
                 "fields": (
                     "created_at",
                     "enqueued_at",
+                    "queue_position",
                     "started_at",
                     "first_token_at",
                     "finished_at",
@@ -121,6 +156,18 @@ class JobAdmin(ReadOnlyAdmin):
     def cost_usd(self, job: Job) -> str:
         """Exact: staff compare it with the ledger."""
         return f"{to_usd(job.cost_pusd).normalize():f}"
+
+    @admin.display(description="position in the queue")
+    def queue_position(self, job: Job) -> str:
+        """Jobs that begin before it, and how long they take at the pace of late."""
+        try:
+            standing = get_queue_standing(job) if job.is_active else None
+        except RedisError:
+            return "unknown"
+        if standing is None:
+            return "it does not wait"
+        wait = "" if standing.expected_wait_ms is None else f", about {standing.expected_wait_ms / 1000:,.1f} s"
+        return f"{standing.jobs_ahead:,} before it{wait}"
 
     @admin.display(description="TTFT, ms")
     def ttft_ms(self, job: Job) -> int | None:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,13 +46,16 @@ async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -
     prompt = await prepare_prompt(model, chat)
     max_completion_tokens = _max_completion_tokens(model, chat, len(prompt.ids))
     request_id = new_request_id()
-    standing = await admit_request(
-        caller=caller,
-        model=model.pk,
-        limits=limits,
-        request_id=request_id,
-        tokens=len(prompt.ids) + chat.choices * max_completion_tokens,
-    )
+    try:
+        standing = await admit_request(
+            caller=caller,
+            model=model.pk,
+            limits=limits,
+            request_id=request_id,
+            tokens=len(prompt.ids) + chat.choices * max_completion_tokens,
+        )
+    except RedisError:
+        raise queue_unavailable() from None
     job = new_job(
         caller=caller,
         id=request_id,
@@ -71,7 +75,8 @@ async def start_chat(*, caller: Caller, chat: ChatRequest, source: Job.Source) -
     try:
         handle, jobs_ahead = await _reservations.ask((job, payload_of(prompt, chat)))
     except BaseException:
-        await give_back_request(caller=caller, model=model.pk, request_id=request_id)
+        with suppress(RedisError):
+            await give_back_request(caller=caller, model=model.pk, request_id=request_id)
         raise
     return Submission(handle=handle, standing=standing, jobs_ahead=jobs_ahead, tool_format=prompt.tool_format)
 

@@ -3,11 +3,13 @@
 from typing import Any
 
 from inference.chips import get_topology, list_placement, read_inventory
+from inference.dispatch import list_depths
 from inference.models import Deployment
 
 
 def describe_cluster() -> dict[str, Any]:
-    """Counts of chips, nodes and racks, the chips that failed, and every deployment that is live, as JSON values."""
+    """Counts of chips, nodes and racks, the chips that failed, every deployment that is live, and how many jobs wait
+    for each model by service tier, as JSON values."""
     inventory = read_inventory()
     topology = inventory.topology
     nodes = range(topology.nodes)
@@ -21,6 +23,7 @@ def describe_cluster() -> dict[str, Any]:
         "free_spare_nodes": [node for node in nodes if inventory.is_spare(node) and inventory.is_whole_and_free(node)],
         "failed_chips": sorted(inventory.failed),
         "deployments": [describe_deployment(deployment) for deployment in live],
+        "waiting_jobs": list_depths(sorted({deployment.model_id for deployment in live})),
     }
 
 

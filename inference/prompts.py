@@ -86,14 +86,17 @@ def _prepare(tokenizer: ChatTokenizer, chat: ChatRequest) -> Prompt:
 def _constrain_to_calls(tokenizer: ChatTokenizer, use: ToolUse) -> Constraint:
     for tool in use.tools:
         _check(tokenizer.check_constraint, constrain_arguments(tool), "tools", f" of `{tool['function']['name']}`")
-    return constrain_calls(tokenizer.tool_format, use.tools, is_forced=use.is_forced, is_parallel=use.is_parallel)
+    constraint = constrain_calls(tokenizer.tool_format, use.tools, is_forced=use.is_forced, is_parallel=use.is_parallel)
+    _check(tokenizer.check_constraint, constraint, "tools")
+    return constraint
 
 
 def _check(check: Callable[[Constraint], None], constraint: Constraint, param: str, whose: str = "") -> None:
     try:
         check(constraint)
     except ConstraintError as error:
-        text = f"The schema{whose} cannot be used: {error}" if constraint.kind == "json_schema" else str(error)
+        kind = "schema" if constraint.kind == "json_schema" else "grammar"
+        text = f"The {kind}{whose} cannot be used: {error}."
         raise invalid_request(text, param=param) from None
 
 

@@ -8,6 +8,8 @@ from django.conf import settings
 from redis import BlockingConnectionPool, Redis
 from redis.asyncio import BlockingConnectionPool as AsyncBlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 COMMAND_CONNECTIONS = 32  # callers beyond these wait for one, as they would wait for Redis itself
 STREAM_CONNECTIONS = 10_000  # a reader that waits for tokens keeps its connection: as many as streams may be open
@@ -41,8 +43,13 @@ def _client(clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRedis], m
     loop = asyncio.get_running_loop()
     client = clients.get(loop)
     if client is None:
+        # Once more on a new connection: those that lie in the pool were closed when Redis was restarted.
         pool = AsyncBlockingConnectionPool.from_url(
-            settings.REDIS_URL, max_connections=max_connections, timeout=WAIT_S, socket_connect_timeout=CONNECT_S
+            settings.REDIS_URL,
+            max_connections=max_connections,
+            timeout=WAIT_S,
+            socket_connect_timeout=CONNECT_S,
+            retry=Retry(NoBackoff(), 1),
         )
         client = clients[loop] = AsyncRedis(connection_pool=pool)
     return client

@@ -105,13 +105,14 @@ def load_tokenizer(folder: Path) -> ChatTokenizer:
     return read_tokenizer(folder)
 
 
-def load_model(folder: Path, chips: int | None = None, programs: Path | None = None) -> ChatModel:
+def load_model(folder: Path, chips: int | None = None, programs: Path | None = None, threads: int = 1) -> ChatModel:
     """A checkpoint folder, ready to generate, on the fewest chips that hold it if none are named.
 
-    With a folder of `programs`, what is compiled for it is looked up and kept there, and is there once this returns.
+    Passes run on so many threads: more than one pay only where a process has as many cores to itself. With a folder of
+    `programs`, what is compiled for it is looked up and kept there, and is there once this returns.
     Raises CheckpointError if anything in it cannot be served, CompileError if the chips are too few.
     """
-    model = read_model(folder, chips=chips, programs=programs)
+    model = read_model(folder, chips=chips, programs=programs, threads=threads)
     if programs is not None:
         model.program.prepare()
     return model

@@ -53,8 +53,8 @@ class Answer:
         Raises ConstraintError where a grammar that seemed possible has no token to go on with.
         """
         allowed = self._matcher.list_allowed() if self._matcher else None
-        changed = self._rules.apply(logits, allowed)
-        token_id = sample_token(changed, self._params, position=self._prompt_tokens + self.tokens_made)
+        position = self._prompt_tokens + self.tokens_made
+        token_id = sample_token(self._rules.apply(logits), self._params, position, allowed)
         step = self.add(token_id)
         if self._params.top_logprobs is None or token_id in self._vocabulary.end_of_turn_ids:
             return step

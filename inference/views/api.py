@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
+from redis.exceptions import RedisError
 
 from accounts.exceptions import AuthenticationError
 from accounts.selectors import get_callers
@@ -80,8 +82,10 @@ def read_body(request: HttpRequest) -> bytes:
 
 
 async def add_standing(error: ApiError, caller: Caller, model: str) -> ApiError:
-    """Rate-limit headers for a refusal that was made before, or apart from, the limits."""
-    if "x-ratelimit-limit-requests" not in error.headers:
+    """Rate-limit headers for a refusal that was made before, or apart from, the limits; none while Redis is away."""
+    if "x-ratelimit-limit-requests" in error.headers:
+        return error
+    with suppress(RedisError):
         limits = await on_database(get_limits, caller)
         standing = await peek_limits(caller=caller, model=model, limits=limits)
         error.headers.update(standing.as_headers())

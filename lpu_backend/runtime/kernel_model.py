@@ -39,14 +39,17 @@ class KernelModel(GraphModel):
         super().__init__(graph, tensors, ServingNumerics(graph.context_window))
         self._threads = threads
         self._count_steps = np.float32(choose_steps(graph.context_window))
-        self._stock = Stock()
-        layers, head = self._plan_layers(), self._plan_head()
-        numbers = self._stock.join()
+        stock = Stock()
+        layers, head = self._plan_layers(stock), self._plan_head(stock)
+        self._most_outputs = stock.most_outputs
+        numbers = stock.join()
         self._layer_pass, self._head_pass = (
             _Pass(Program(plan.ops, *numbers), plan.room, plan.result) for plan in (layers, head)
         )
         self._local = threading.local()
         self._loading = start_loading()
+        # A pass by numpy must not lose its steps to another thread that finds the kernels there.
+        self._numpy_steps = threading.Lock()
 
     def wait_for_kernels(self) -> None:
         """Until passes are run by kernels: before, numpy computes the same bits. Raises what kept kernels away."""
@@ -63,16 +66,20 @@ class KernelModel(GraphModel):
         return int(np.count_nonzero(self._layer_pass.program.matrices[:, IS_WIDE]))
 
     def compute_logits(self, hidden: Floats) -> Floats:
-        if (run := self._get_kernels()) is None:
-            return super().compute_logits(hidden)
+        while (run := self._get_kernels()) is None:
+            with self._numpy_steps:
+                if self._head:
+                    return super().compute_logits(hidden)
         workspace = self._get_workspace()
         arena = workspace.fit(self._head_pass.room, len(hidden))
         arena.values[: hidden.size] = hidden.ravel()
         return self._run(run, self._head_pass, arena, _NO_PLACES, workspace)
 
     def _compute_layers(self, runs: Sequence[TokenRun], pool: PagePool) -> Floats:
-        if (run := self._get_kernels()) is None:
-            return super()._compute_layers(runs, pool)
+        while (run := self._get_kernels()) is None:
+            with self._numpy_steps:
+                if self._layers:
+                    return super()._compute_layers(runs, pool)
         workspace = self._get_workspace()
         rows = self._embed(runs)
         arena = workspace.fit(self._layer_pass.room, len(rows))
@@ -84,8 +91,10 @@ class KernelModel(GraphModel):
         """None while they are not there. Once they are, the steps that numpy ran are let go."""
         if not self._loading.done() or self._loading.exception() is not None:
             return None
-        self._layers, self._head = [], ()
-        return self._loading.result()
+        if self._layers:
+            with self._numpy_steps:
+                self._layers, self._head = [], ()
+        return self._loading.result().run
 
     def _run(self, run: "Run", computed: _Pass, arena: Arena, places: Places, workspace: Workspace) -> Floats:
         scratch = workspace.fit_context(0)
@@ -94,15 +103,15 @@ class KernelModel(GraphModel):
         result: Floats = arena.values[arena.rows * base :][: arena.rows * stride].reshape(arena.rows, stride)
         return result[:, offset : offset + width].copy()
 
-    def _plan_layers(self) -> KernelPlan:
-        plan, source = KernelPlan(self._stock, self.graph.hidden), self.graph.embed.name
+    def _plan_layers(self, stock: Stock) -> KernelPlan:
+        plan, source = KernelPlan(stock, self.graph.hidden), self.graph.embed.name
         for nodes, steps in zip(self.graph.layers, self._layers, strict=True):
             plan.add_steps(steps, source, nodes[-1].name, is_layer=True)
             source = nodes[-1].name
         return plan
 
-    def _plan_head(self) -> KernelPlan:
-        plan, nodes = KernelPlan(self._stock, self.graph.hidden), self.graph.head
+    def _plan_head(self, stock: Stock) -> KernelPlan:
+        plan, nodes = KernelPlan(stock, self.graph.hidden), self.graph.head
         plan.add_steps(self._head, nodes[0].inputs[0], nodes[-1].name, is_layer=False)
         return plan
 
@@ -126,7 +135,7 @@ class KernelModel(GraphModel):
         """Of the calling thread, made anew in a process that was forked off: threads stay behind."""
         workspace: Workspace | None = getattr(self._local, "workspace", None)
         if workspace is None or workspace.crew.process_id != os.getpid():
-            workspace = self._local.workspace = Workspace(self._threads, self._stock.most_outputs)
+            workspace = self._local.workspace = Workspace(self._threads, self._most_outputs)
         return workspace
 
 

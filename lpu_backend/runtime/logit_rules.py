@@ -1,4 +1,4 @@
-"""What changes logits before a token is chosen: bias, penalties, and what a constraint allows.
+"""What changes logits before a token is chosen: bias and penalties.
 
 All of it in float64, one IEEE operation after another in a fixed order: no host computes it otherwise.
 """
@@ -28,13 +28,13 @@ class LogitRules:
         if self._has_penalties:
             self._counts[token_id] = self._counts.get(token_id, 0) + 1
 
-    def apply(self, logits: NDArray[np.float32], allowed: NDArray[np.bool_] | None = None) -> Logits:
+    def apply(self, logits: NDArray[np.float32]) -> Logits:
         """Logits [vocabulary] as they are if no rule bears on them, else a float64 copy.
 
         Each is logit + bias - count x frequency_penalty - presence_penalty, from left to right, as OpenAI's API
-        reference defines them; what is not `allowed` is -inf.
+        reference defines them.
         """
-        if not self._bias.size and not self._counts and allowed is None:
+        if not self._bias.size and not self._counts:
             return logits
         changed = logits.astype(np.float64)
         changed[self._bias_ids] += self._bias
@@ -42,6 +42,4 @@ class LogitRules:
             ids = np.array(list(self._counts), dtype=np.intp)
             changed[ids] -= np.array(list(self._counts.values()), dtype=np.float64) * self._frequency
             changed[ids] -= self._presence
-        if allowed is not None:
-            changed[~allowed] = -np.inf
         return changed

@@ -7,30 +7,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpu_backend.arithmetic.functions import exp_in_range
+from lpu_backend.runtime.kernel_loading import get_kernels
 from lpu_backend.types import SamplingParams
 
 SEED_MASK = 2**64 - 1
 Logits = NDArray[np.float32] | NDArray[np.float64]
 
 
-def sample_token(logits: Logits, params: SamplingParams, position: int) -> int:
-    """One token id from logits of shape [vocabulary], after bias, penalties and constraint (see logit_rules).
+def sample_token(
+    logits: Logits, params: SamplingParams, position: int, allowed: NDArray[np.bool_] | None = None
+) -> int:
+    """One token id from logits of shape [vocabulary], after bias and penalties (see logit_rules).
 
-    Temperature, then top_k, top_p and min_p narrow the choice, each what the one before left. `position` is the token's
-    place in the whole sequence.
+    Of what is `allowed` (all if None; at least one), temperature, then top_k, top_p and min_p narrow the choice, each
+    what the one before left. `position` is the token's place in the whole sequence.
     """
+    if allowed is None:
+        return _sample(logits, params, position)
+    # As if the others had a logit of -inf, and in a fraction of the time: their weights would be zero in every sum.
+    ids = np.flatnonzero(allowed)
+    return int(ids[_sample(logits[ids], params, position)])
+
+
+def _sample(logits: Logits, params: SamplingParams, position: int) -> int:
     if params.temperature == 0.0:
         return int(np.argmax(logits))
-    exponents = logits.astype(np.float64)
-    exponents -= exponents.max()
-    with np.errstate(over="ignore"):  # a tiny temperature sends all but the best to -inf, as it should
-        exponents /= params.temperature
-        weights = exp_in_range(exponents.astype(np.float32)).astype(np.float64)
+    weights = _weigh(logits.astype(np.float64), params.temperature)
     draw = draw_uniform(params.seed, position)
     if params.top_k == 0 and params.top_p == 1.0 and params.min_p == 0.0:
         return _pick(weights, draw)
     kept = _list_kept(weights, params)
     return int(kept[_pick(weights[kept], draw)])
+
+
+def _weigh(logits: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """exp((logit - the largest) / temperature), the quotient and the result rounded to fp32."""
+    if kernels := get_kernels():
+        weights = np.empty_like(logits)
+        kernels.weigh(logits, temperature, weights)
+        return weights
+    exponents = logits - logits.max()
+    with np.errstate(over="ignore"):  # a tiny temperature sends all but the best to -inf, as it should
+        exponents /= temperature
+        return exp_in_range(exponents.astype(np.float32)).astype(np.float64)
 
 
 def draw_uniform(seed: int, position: int) -> float:
@@ -74,5 +93,7 @@ def _list_nucleus(weights: NDArray[np.float64], top_p: float) -> NDArray[np.intp
 
 def _pick(weights: NDArray[np.float64], draw: float) -> int:
     """Index at which the running sum, taken in order, first exceeds draw x total."""
+    if kernels := get_kernels():
+        return int(kernels.pick(weights, draw))
     running = np.cumsum(weights)
     return min(int(np.searchsorted(running, draw * running[-1], side="right")), len(weights) - 1)

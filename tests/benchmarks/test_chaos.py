@@ -96,6 +96,12 @@ def test_a_broken_connection_is_excused_by_the_death_of_the_web_process_alone() 
     assert not evidence.had_no_web(80.0, 90.0)
 
 
+def test_a_pause_in_a_stream_is_told_with_what_was_killed() -> None:
+    evidence = Evidence(kills=[(10.0, "worker-1"), (50.0, "web")])
+    evidence.note_pauses(Answer(200, 8.0, [(9.5, b""), (9.6, b""), (13.0, b"")]))
+    assert [(round(pause_s, 1), killed) for pause_s, killed in evidence.pauses] == [(3.4, "worker-1")]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -21,7 +21,9 @@ from accounts.types import IssuedKey
 from console.models import WeeklyReport
 from console.sign_up import set_up_organization
 from console.weekly_report import get_last_week, store_weekly_report
+from inference.dispatch import enqueue_job, ticket_of
 from inference.models import Check, ClusterChip, Deployment, Job, LanguageModel, RateLimit
+from inference.redis_clients import get_redis
 from tests.inference.test_usage import add_job
 
 PASSWORD = "correct horse battery staple"
@@ -174,6 +176,16 @@ def test_a_job_shows_its_exact_cost_and_times(admin_pages: Client, project: Proj
     for text in ("0.0000009", "900000", ">12<", ">3456<"):
         assert text in page.replace("\n", "").replace(" ", "")
     assert "0123456789abcdef" not in page
+
+
+def test_a_waiting_job_shows_its_position_and_its_model_how_many_wait(admin_pages: Client, project: Project) -> None:
+    get_redis().flushdb()
+    jobs = [add_job(project, state=Job.State.QUEUED) for _ in range(2)]
+    for job in jobs:
+        enqueue_job(ticket_of(job))
+    assert "1 before it" in admin_pages.get(address(Job, "change", jobs[1].pk)).content.decode()
+    assert "2 on_demand" in admin_pages.get(address(LanguageModel, "changelist")).content.decode()
+    assert "it does not wait" in admin_pages.get(address(Job, "change", add_job(project).pk)).content.decode()
 
 
 @pytest.mark.parametrize("by", ["name", "label", "pk"])

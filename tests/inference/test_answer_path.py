@@ -3,10 +3,12 @@
 import json
 import math
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any
 
 import groq
 import openai
+import pydantic
 import pytest
 
 from inference.models import Job, RateLimit
@@ -76,6 +78,32 @@ def test_an_answer_fits_its_schema(client: Client) -> None:
 def test_a_streamed_answer_fits_its_schema_too(client: Client) -> None:
     chunks = list(complete(client, response_format=FORMAT, stream=True, temperature=2))
     assert_robot("".join(chunk.choices[0].delta.content or "" for chunk in chunks))
+
+
+class Mood(Enum):
+    CALM = "calm"
+    WILD = "wild"
+
+
+class Wheel(pydantic.BaseModel):
+    spokes: int = pydantic.Field(ge=3, le=9)
+
+
+class Robot(pydantic.BaseModel):
+    mood: Mood
+    wheel: Wheel
+    spare: Wheel | None
+
+
+def test_the_sdk_parses_an_answer_into_its_own_class(path: Path) -> None:
+    with openai.OpenAI(base_url=f"{path.url}/v1", api_key=path.key, max_retries=0) as client:
+        body: Any = {"model": DEMO, "messages": HELLO, "seed": 5, "max_completion_tokens": 200}
+        robot = client.chat.completions.parse(**body, response_format=Robot).choices[0].message.parsed
+        tools = [openai.pydantic_function_tool(Wheel)]
+        made = client.chat.completions.parse(**body, tools=tools, tool_choice="required", parallel_tool_calls=False)
+    assert robot.mood in Mood
+    assert 3 <= robot.wheel.spokes <= 9
+    assert 3 <= made.choices[0].message.tool_calls[0].function.parsed_arguments.spokes <= 9
 
 
 def test_any_object_is_json_or_says_that_it_was_cut_off(path: Path) -> None:

@@ -15,6 +15,7 @@ from inference.dispatch import (
     enqueue_job,
     get_queue_standing,
     lease_key,
+    list_depths,
     put_back,
     release_jobs,
     renew_leases,
@@ -282,3 +283,24 @@ def test_a_batch_job_waits_for_the_share_of_the_other_tiers(standing: Callable[[
     wait(*map(str, range(40)))
     wait("patient", tier="batch")
     assert standing("patient") == 16
+
+
+def test_what_waits_is_counted_by_model_and_tier() -> None:
+    wait("a", "b")
+    wait("c", tier="batch")
+    claim(1)
+    assert list_depths([MODEL, "unknown"]) == {
+        MODEL: {"on_demand": 1, "flex": 0, "batch": 1},
+        "unknown": {"on_demand": 0, "flex": 0, "batch": 0},
+    }
+
+
+def test_a_wait_is_expected_as_soon_as_jobs_were_claimed_while_others_waited() -> None:
+    wait(*map(str, range(10)))
+    job = Job(pk="9", model_id=MODEL)
+    assert get_queue_standing(job).expected_wait_ms is None
+    claim(2)
+    claim(2)
+    standing = get_queue_standing(job)
+    assert standing.jobs_ahead == 5
+    assert standing.expected_wait_ms >= 0

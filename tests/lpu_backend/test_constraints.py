@@ -139,11 +139,26 @@ def test_threads_may_share_a_models_tokens(model: CheckpointModel) -> None:
         ({"not": {"type": "object"}}, "not"),
         ({"$ref": "#/$defs/missing"}, "missing"),
         ({"type": "string", "pattern": "(?=a)b"}, "look-around"),
+        ({"enum": ["x" * 70_000]}, "64000 at most"),
     ],
 )
 def test_a_schema_that_cannot_be_kept_is_refused_with_the_reason(value: object, message: str) -> None:
     with pytest.raises(ConstraintError, match=message):
         check_constraint(schema(value))
+
+
+def test_an_object_may_have_many_properties(model: CheckpointModel) -> None:
+    many: dict[str, Any] = {
+        "type": "object",
+        "properties": {f"p{i}": {"enum": [i]} for i in range(600)},
+        "additionalProperties": False,
+    }
+    check_constraint(schema(many))
+    steps = run(model, schema(many))
+    if steps[-1].finish_reason == "stop":
+        assert all(many["properties"][name]["enum"] == [value] for name, value in json.loads(text_of(steps)).items())
+    else:
+        assert len(steps) == 300
 
 
 def test_a_schema_that_can_be_kept_is_not_refused() -> None:

@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lpu_backend import SamplingParams
 from lpu_backend.arithmetic import functions
 from lpu_backend.arithmetic.planes import split_planes
 from lpu_backend.graph.families import make_graph
 from lpu_backend.graph.tensors import Tensors, make_random_tensors
+from lpu_backend.runtime import sampling
 from lpu_backend.runtime.chip_numerics import ChipNumerics
 from lpu_backend.runtime.graph_model import GraphModel
+from lpu_backend.runtime.kernel_loading import start_loading
 from lpu_backend.runtime.kernel_model import KernelModel
 from lpu_backend.runtime.page_pool import TokenRun
+from lpu_backend.runtime.sampling import sample_token
 from tests.lpu_backend.small_models import SMALL_MODELS, VOCABULARY_TOKENS
 
 IDS = [int(i) for i in np.random.default_rng(5).integers(0, VOCABULARY_TOKENS, 1_200)]
@@ -142,3 +146,26 @@ def test_rows_are_split_into_the_planes_of_the_definition() -> None:
     np.testing.assert_array_equal(128.0 * highs[:, :37], expected.planes[:, 0])
     np.testing.assert_array_equal(lows[:, :37], expected.planes[:, 1])
     assert not numbers[:, 37:].any()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7, 2.0, 1e-8, 1e-300])
+def test_kernels_draw_the_tokens_that_numpy_draws(temperature: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_loading().result()
+    random = np.random.default_rng(4)
+    logits = (random.standard_normal((60, 1_500)) * 6).astype(np.float32)
+    logits[:, ::7] = -np.inf
+    params = [
+        SamplingParams(1, temperature=temperature, seed=3),
+        SamplingParams(1, temperature=temperature, seed=3, top_p=0.8, top_k=40, min_p=0.01),
+    ]
+    by_kernels = [sample_token(row, each, index) for index, row in enumerate(logits) for each in params]
+    monkeypatch.setattr(sampling, "get_kernels", lambda: None)
+    assert by_kernels == [sample_token(row, each, index) for index, row in enumerate(logits) for each in params]
+
+
+def test_kernels_weigh_as_numpy_weighs(monkeypatch: pytest.MonkeyPatch) -> None:
+    start_loading().result()
+    logits = (np.random.default_rng(5).standard_normal(20_000) * 30).astype(np.float64)
+    by_kernels = sampling._weigh(logits, 0.9)
+    monkeypatch.setattr(sampling, "get_kernels", lambda: None)
+    assert by_kernels.tobytes() == sampling._weigh(logits, 0.9).tobytes()

@@ -58,13 +58,23 @@ def reference_token(logits: list[float], params: SamplingParams, position: int) 
     st.sampled_from([0.0, 0.07, 0.4, 1.0]),
     st.integers(-3, 10**6),
     st.integers(0, 5000),
+    st.none() | st.sets(token_ids, min_size=1),
 )
 def test_it_draws_as_the_definition_does(
-    row: list[float], temperature: float, top_k: int, top_p: float, min_p: float, seed: int, position: int
+    row: list[float],
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    min_p: float,
+    seed: int,
+    position: int,
+    allowed: set[int] | None,
 ) -> None:
     params = SamplingParams(1, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
     logits = np.array(row, dtype=np.float32)
-    assert sample_token(logits, params, position) == reference_token(logits.tolist(), params, position)
+    mask = None if allowed is None else np.array([i in allowed for i in range(VOCABULARY_TOKENS)])
+    masked = [x if allowed is None or i in allowed else -math.inf for i, x in enumerate(logits.tolist())]
+    assert sample_token(logits, params, position, mask) == reference_token(masked, params, position)
 
 
 @settings(max_examples=100, deadline=None)
@@ -83,15 +93,13 @@ def test_the_largest_come_first_and_the_lowest_ids_first_on_a_tie(row: list[floa
     st.lists(token_ids, max_size=12),
     st.floats(-2, 2),
     st.floats(-2, 2),
-    st.none() | st.lists(st.booleans(), min_size=VOCABULARY_TOKENS, max_size=VOCABULARY_TOKENS),
 )
-def test_bias_penalties_and_mask_are_applied_in_this_order(
+def test_bias_and_penalties_are_applied_in_this_order(
     row: list[float],
     bias: dict[int, float],
     answer: list[int],
     frequency: float,
     presence: float,
-    allowed: list[bool] | None,
 ) -> None:
     params = SamplingParams(
         1, logit_bias=tuple(bias.items()), frequency_penalty=frequency, presence_penalty=presence, temperature=0.0
@@ -100,14 +108,12 @@ def test_bias_penalties_and_mask_are_applied_in_this_order(
     for token_id in answer:
         rules.count(token_id)
     logits = np.array(row, dtype=np.float32)
-    changed = rules.apply(logits, None if allowed is None else np.array(allowed))
+    changed = rules.apply(logits)
 
     for i, raw in enumerate(logits.tolist()):
         expected = raw + bias.get(i, 0.0)
         if i in answer:
             expected = expected - answer.count(i) * frequency - presence
-        if allowed is not None and not allowed[i]:
-            expected = -math.inf
         assert changed[i] == expected
     assert logits.tolist() == np.array(row, dtype=np.float32).tolist()
 
@@ -119,10 +125,9 @@ def test_without_rules_the_logits_stay_the_same_array() -> None:
 
 def test_what_is_not_allowed_is_never_drawn() -> None:
     allowed = np.arange(VOCABULARY_TOKENS) % 3 == 1
-    rules = LogitRules(SamplingParams(1), VOCABULARY_TOKENS)
-    logits = rules.apply(np.zeros(VOCABULARY_TOKENS, dtype=np.float32), allowed)
+    logits = np.zeros(VOCABULARY_TOKENS, dtype=np.float32)
     for params in (SamplingParams(1), SamplingParams(1, top_p=0.7), SamplingParams(1, top_k=20, min_p=0.0)):
-        drawn = {sample_token(logits, params, position) for position in range(200)}
+        drawn = {sample_token(logits, params, position, allowed) for position in range(200)}
         assert drawn <= set(np.flatnonzero(allowed).tolist())
         assert len(drawn) > 3
 

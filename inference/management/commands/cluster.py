@@ -36,6 +36,9 @@ def _as_text(found: dict[str, Any]) -> str:
             f"{one['model']} #{one['deployment']}: {one['state']}, {one['chips']:,} chips on nodes {nodes}, "
             f"at most {one['max_batch']:,} jobs at once, pacing {one['pacing']}{_reason(one['reason'])}"
         )
+    for model, depths in found["waiting_jobs"].items():
+        waiting = ", ".join(f"{count:,} {tier}" for tier, count in depths.items())
+        lines.append(f"Waiting for {model}: {waiting}")
     return "\n".join(lines)
 
 

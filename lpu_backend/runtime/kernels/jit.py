@@ -1,5 +1,6 @@
 """How functions of this package are compiled."""
 
+import logging
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -9,6 +10,8 @@ import numba
 from numba import types
 
 from lpu_backend.runtime import kernel_ops
+
+logger = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -26,7 +29,15 @@ def compiled_and_kept(signature: Any) -> Callable[[Function], Function]:
     What is kept is found by the function's own file and the values that it closes over. It holds all that the function
     calls too: so it must close over `digest_sources()`.
     """
-    return cast(Callable[[Function], Function], numba.njit(signature, nogil=True, error_model="numpy", cache=True))
+
+    def keep(function: Function) -> Function:
+        try:
+            return cast(Function, numba.njit(signature, nogil=True, error_model="numpy", cache=True)(function))
+        except RuntimeError as error:  # no folder to keep it in can be written
+            logger.warning("compiled kernels are not kept: %s", error)
+            return cast(Function, numba.njit(signature, nogil=True, error_model="numpy")(function))
+
+    return keep
 
 
 def digest_sources() -> int:
