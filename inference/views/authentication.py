@@ -7,7 +7,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from accounts.selectors import get_caller
-from accounts.services import touch_api_key
+from accounts.services import touch_api_keys
 from accounts.types import Caller
 
 
@@ -25,7 +25,7 @@ class ApiKeyAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[KeyBearer, Caller]:
         caller = get_caller(request.headers.get("authorization", ""))
         if caller.api_key_id is not None:
-            touch_api_key(api_key_id=caller.api_key_id)
+            touch_api_keys(api_key_ids={caller.api_key_id})
         return KeyBearer(caller), caller
 
     def authenticate_header(self, request: Request) -> str:

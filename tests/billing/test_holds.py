@@ -4,15 +4,15 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import Organization
 from billing.exceptions import ChargeExceedsHoldError, InsufficientBalanceError, NoPriceError
 from billing.models import Hold, Journal, Price
 from billing.selectors import get_funds
-from billing.services import place_hold, release_hold, settle_hold
-from billing.types import Funds
+from billing.services import place_hold, place_holds, release_hold, set_price, settle_hold
+from billing.types import Funds, HoldRequest, UsedTokens
 from tests.billing.concurrency import run_at_once
 
 # One USD of promotional credit, at 80,000 pUSD for an output token.
@@ -103,6 +103,34 @@ def test_a_price_change_does_not_touch_a_request_under_way(organization: Organiz
     Price.objects.create(model="lpu-demo", input_pusd=10**6, output_pusd=10**6)
     assert settle() == 10 * OUTPUT_PUSD
     assert hold(organization, "req_2").amount_pusd == 100 * 10**6
+
+
+@pytest.mark.django_db
+def test_a_cached_token_costs_half_rounded_down_unless_a_version_says_else() -> None:
+    assert set_price(model="odd", input_pusd=5, output_pusd=1).cached_input_pusd == 2
+    assert Price.objects.create(model="odder", input_pusd=7, output_pusd=1).cached_input_pusd == 3
+    assert set_price(model="free", input_pusd=5, output_pusd=1, cached_input_pusd=0).cached_input_pusd == 0
+    with pytest.raises(IntegrityError), transaction.atomic():
+        set_price(model="dear", input_pusd=5, output_pusd=1, cached_input_pusd=6)
+
+
+@pytest.mark.django_db
+def test_a_batch_holds_and_costs_half_and_the_cache_saves_it_nothing_more(organization: Organization) -> None:
+    set_price(model="odd", input_pusd=5, output_pusd=2)
+    most = UsedTokens(prompt=3, completion=10, is_batch=True)
+    with transaction.atomic():
+        (placed,) = place_holds([HoldRequest("req_1", organization.pk, "odd", most)]).values()
+    assert isinstance(placed, Hold)
+    assert placed.amount_pusd == (3 * 5 + 10 * 2) // 2
+    charged = settle_hold(request_id="req_1", prompt_tokens=3, cached_tokens=2, completion_tokens=1, is_batch=True)
+    assert charged == (3 * 5 + 1 * 2) // 2
+
+
+@pytest.mark.django_db
+def test_no_more_tokens_are_cached_than_a_prompt_has(organization: Organization) -> None:
+    hold(organization)
+    with pytest.raises(ValueError, match="cached"):
+        settle_hold(request_id="req_1", prompt_tokens=3, cached_tokens=4, completion_tokens=1)
 
 
 @pytest.mark.django_db
