@@ -260,14 +260,10 @@ def environment(data: Path, **settings: str) -> dict[str, str]:
 
 
 def start_redis(supervisor: Supervisor, env: dict[str, str]) -> str:
-    """Starts a private Redis on loopback that keeps its port and password when it is restarted; returns its URL.
-
-    `everysec`: what Redis answered was written to its file before, so that killing the process loses nothing; only a
-    machine that dies loses up to two seconds, after which jobs are taken up from the database. `always` would add a
-    disk's latency to every token.
-    """
+    """Starts a private Redis on loopback that keeps its port and password when it is restarted; returns its URL."""
     port, password, folder = free_port(), secrets.token_urlsafe(24), Path(env["LPU_DATA"]) / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
+    # everysec: what was answered is with the kernel, so killing the process loses nothing (docs/architecture.md).
     settings = f"""
         bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir "{folder}"\nsave ""\ndaemonize no
         appendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\n"""
