@@ -58,7 +58,9 @@ def run_tests(*, run_all: bool, arguments: list[str]) -> int:
         outcomes = [run_part("Tests on SQLite", [*pytest, IGNORE_BACKEND, *others], env)] if others else []
         if backend:
             # Pure computations: as many processes as cores, each with one thread.
-            outcomes.append(run_part("Backend", [*pytest, "-n", "auto", "--dist", "worksteal", *backend], {**env, **ONE_THREAD}))
+            outcomes.append(
+                run_part("Backend", [*pytest, "-n", "auto", "--dist", "worksteal", *backend], {**env, **ONE_THREAD})
+            )
         if browser and (ROOT / BROWSER_TESTS).exists():
             settings = ["-o", "addopts=--strict-markers --strict-config -ra"]  # without the usual --ignore
             outcomes.append(run_part("Browser tests", [*pytest, *settings, *browser], env))
