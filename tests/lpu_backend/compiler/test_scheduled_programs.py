@@ -27,6 +27,7 @@ from tests.lpu_backend.compiler.scheduled_run import SMALL, ScheduledRun
 
 INT8, UINT8, INT32, FP32 = DataType.INT8, DataType.UINT8, DataType.INT32, DataType.FP32
 LANES = SMALL.lanes
+FITTING_STEPS = 6
 
 
 def start() -> ProgramBuilder:
@@ -43,7 +44,7 @@ def run(program: ProgramBuilder, seed: int = 0) -> ScheduledRun:
 
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 9), steps=st.integers(1, 11))
 @settings(max_examples=60, deadline=None)
-def test_a_map_of_any_steps_computes_what_it_means(seed: int, rows: int, steps: int) -> None:
+def test_a_map_of_any_steps_computes_what_it_means_or_is_refused_by_name(seed: int, rows: int, steps: int) -> None:
     draw = random.Random(seed)
     program = start()
     count = draw.randint(1, 4)
@@ -65,7 +66,14 @@ def test_a_map_of_any_steps_computes_what_it_means(seed: int, rows: int, steps: 
     for name, held in program.values.items():
         program.values[name] = replace(held, kind="input")
 
-    run(program, seed).assert_alike()
+    try:
+        scheduled = run(program, seed)
+    except CompileError as refusal:
+        # Of random maps of 7 steps one in a thousand, of 11 one in five: no order of them fits the mesh of ALUs.
+        if steps <= FITTING_STEPS or "map: no order" not in str(refusal):
+            raise
+        return
+    scheduled.assert_alike()
 
 
 def _draw_step(m: MapBuilder, draw: random.Random, sources: list[Argument]) -> Of:
